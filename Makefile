@@ -1,0 +1,66 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What runs beside others: sockets, goroutines, processes. Everything else is pure and has nothing to race.
+DRIVERS := ./internal/loop/... ./internal/proxy/... ./internal/obs/... ./internal/postgres/... \
+	./internal/pgtest/... ./internal/app/... ./internal/cli/... ./internal/demo/...
+
+# Where buffers are lent: with this tag they are checked, and scribbled over when their lifetime ends.
+LENDERS := ./internal/loop/... ./internal/proxy/... ./internal/engine/... ./internal/sim/...
+
+SEED ?= 1
+N ?= 2000
+ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/cancello, one static file
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -o bin/cancello ./cmd/cancello
+
+.PHONY: demo
+demo: build cache ## a throwaway PostgreSQL, Cancello before it, a tour of cancel (ARGS=--once)
+	@bin/cancello demo $(ARGS)
+
+.PHONY: test
+test: cache ## all tests; 2,000 seeds of the simulation are among them
+	go test ./...
+
+.PHONY: check
+check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w these:"; echo "$$bad"; exit 1; fi
+	go vet ./...
+	go vet -tags invariants ./...
+	go tool staticcheck ./...
+	go mod verify
+	go mod tidy -diff
+	go test ./internal/arch/...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: its rules were not looked at"; fi
+
+.PHONY: race
+race: cache ## drivers under the race detector, buffers under the invariants tag
+	CGO_ENABLED=1 go test -race -shuffle=on $(DRIVERS)
+	go test -tags invariants -shuffle=on $(LENDERS)
+
+.PHONY: sim
+sim: ## the simulation alone: SEED=1 N=2000; a failing seed replays exactly
+	go test ./internal/sim -run TestSim -count=1 -seed=$(SEED) -n=$(N)
+
+.PHONY: bench
+bench: build cache ## Cancello beside PgBouncer, interleaved, on this machine
+	go run ./bench $(ARGS)
+
+.PHONY: pg
+pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer: installs what is missing
+	@scripts/install-debian
+	@scripts/fetch-postgres
+
+# PostgreSQL 18 in the cache. Nothing is installed; where it can't be had, what needs it says so itself.
+.PHONY: cache
+cache:
+	@scripts/fetch-postgres --optional
