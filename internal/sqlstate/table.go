@@ -1,0 +1,240 @@
+package sqlstate
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// The codes Cancello uses (errcodes-appendix).
+const (
+	CodeConnectionRejected   = "08004" // sqlserver_rejected_establishment_of_sqlconnection
+	CodeConnectionFailure    = "08006" // connection_failure
+	CodeOutcomeUnknown       = "08007" // transaction_resolution_unknown
+	CodeProtocolViolation    = "08P01" // protocol_violation
+	CodeFeatureNotSupported  = "0A000" // feature_not_supported
+	CodeInvalidStatementName = "26000" // invalid_sql_statement_name
+	CodeInvalidAuthorization = "28000" // invalid_authorization_specification
+	CodeInvalidPassword      = "28P01" // invalid_password
+	CodeInvalidCatalogName   = "3D000" // invalid_catalog_name
+	CodeNameTooLong          = "42622" // name_too_long
+	CodeTooManyConnections   = "53300" // too_many_connections
+	CodeProgramLimitExceeded = "54000" // program_limit_exceeded
+	CodeQueryCanceled        = "57014" // query_canceled
+	CodeAdminShutdown        = "57P01" // admin_shutdown
+	CodeCannotConnectNow     = "57P03" // cannot_connect_now
+	codeInternalError        = "XX000" // internal_error
+)
+
+// Before and during login.
+
+// ProtocolViolation: the client broke the protocol, as text says; its stream can't be read on.
+func ProtocolViolation(text string) Error {
+	return New(SeverityFatal, CodeProtocolViolation, text)
+}
+
+// InvalidMessageType: a message of a type that no client sends (SocketBackend in postgres.c).
+func InvalidMessageType(typ byte) Error {
+	return ProtocolViolation("invalid frontend message type " + strconv.Itoa(int(typ)))
+}
+
+// InvalidMessageLength: a length outside its type's bounds. PostgreSQL logs these words (pq_getmessage in pqcomm.c)
+// and closes; the client may as well hear them.
+func InvalidMessageLength() Error {
+	return ProtocolViolation("invalid message length")
+}
+
+// UnsupportedProtocol: a version that isn't spoken. message says which one and which are, in PostgreSQL's words.
+func UnsupportedProtocol(message string) Error {
+	return New(SeverityFatal, CodeFeatureNotSupported, message)
+}
+
+// NoUserName: a startup packet without a user.
+func NoUserName() Error {
+	return New(SeverityFatal, CodeInvalidAuthorization, "no PostgreSQL user name specified in startup packet")
+}
+
+// TooManyConnections: max_client_conn, given as limit, is reached. The message is PostgreSQL's.
+func TooManyConnections(limit int) Error {
+	e := New(SeverityFatal, CodeTooManyConnections, "sorry, too many clients already")
+	e.Detail = "Cancello has max_client_conn = " + strconv.Itoa(limit) + " client connections."
+	e.Hint = "Close connections that are not needed, or raise max_client_conn."
+	return e
+}
+
+// LoginTimeout: the client did not finish its login within client_login_timeout. PostgreSQL closes without a word
+// here, which people take for a network fault. It is 08004 and not 08006 because nothing was lost: a connection
+// was refused; not 57014, which programs take for a cancelled query; not 57P05, which means an idle session.
+func LoginTimeout(limit time.Duration) Error {
+	e := New(SeverityFatal, CodeConnectionRejected, "canceling authentication due to timeout")
+	e.Detail = "The login was not finished within client_login_timeout = " + limit.String() + "."
+	return e
+}
+
+// DatabaseNotConfigured: the client asks for a database that is not in the configuration. The message is
+// PostgreSQL's for a database that does not exist.
+func DatabaseNotConfigured(name string) Error {
+	e := New(SeverityFatal, CodeInvalidCatalogName, "database "+quote(name)+" does not exist")
+	e.Detail = "Cancello is not configured for a database of this name."
+	return e
+}
+
+// PasswordFailed: a wrong password or an unknown user; which of them is not said.
+func PasswordFailed(user string) Error {
+	return New(SeverityFatal, CodeInvalidPassword, "password authentication failed for user "+quote(user))
+}
+
+// UnsupportedStartupParameter: a startup parameter, or options, that can't be kept for a client whose server
+// connections are shared.
+func UnsupportedStartupParameter(name string) Error {
+	e := New(SeverityFatal, CodeFeatureNotSupported, "startup parameter "+quote(name)+" is not supported by Cancello")
+	e.Hint = "Leave it out of the connection string, or give the value to the role or database with ALTER ROLE or ALTER DATABASE."
+	return e
+}
+
+// Draining: Cancello shuts down and lets nobody in. PostgreSQL has the same code for it.
+func Draining() Error {
+	e := New(SeverityFatal, CodeCannotConnectNow, "Cancello is shutting down")
+	e.Hint = "Connect again in a moment."
+	return e
+}
+
+// AdminShutdown: Cancello shuts down and closes a client that was let in, in PostgreSQL's words.
+func AdminShutdown() Error {
+	return New(SeverityFatal, CodeAdminShutdown, "terminating connection due to administrator command")
+}
+
+// Servers.
+
+// QueryWaitTimeout: no server became free within query_wait_timeout, given as limit. Nothing was sent.
+func QueryWaitTimeout(limit time.Duration) Error {
+	e := New(SeverityError, CodeTooManyConnections, "no server connection became free within query_wait_timeout = "+limit.String())
+	e.Detail = "Nothing of the statement was sent to a server."
+	e.Hint = "Look for long transactions that hold their server connection, or raise default_pool_size or query_wait_timeout."
+	return e
+}
+
+// NoServer: no connection to a server could be opened, for the reason given, which must hold no secret. Nothing was
+// sent. At login use NoServer(reason).Fatal().
+func NoServer(reason string) Error {
+	return New(SeverityError, CodeConnectionFailure, "could not get a connection to the server: "+clean(reason))
+}
+
+// ServerLostBeforeSend: the server's connection broke before anything of the unit was sent.
+func ServerLostBeforeSend() Error {
+	e := New(SeverityError, CodeConnectionFailure, "the connection to the server was lost before the statement was sent")
+	e.Hint = "Nothing of the statement was run; it can be sent again."
+	return e
+}
+
+// OutcomeUnknown: the server's connection broke while the unit ran. It may run on, and may commit.
+func OutcomeUnknown() Error {
+	e := New(SeverityError, CodeOutcomeUnknown, "the connection to the server was lost while the statement ran: its outcome is unknown")
+	e.Hint = "The server may have finished and committed it. Look before sending it again."
+	return e
+}
+
+// CancelledByDisconnect: a cancel was asked for, but the server has no cancel key or the cancel could not be carried
+// to its end, so its connection was closed. Closing is not cancelling: the outcome is unknown.
+func CancelledByDisconnect() Error {
+	e := New(SeverityError, CodeOutcomeUnknown, "the connection to the server was closed to cancel the statement: its outcome is unknown")
+	e.Detail = "The server could not be asked to cancel the statement."
+	e.Hint = "The server may have finished and committed it. Look before sending it again."
+	return e
+}
+
+// TransactionLost: the server's connection broke within a transaction or a batch. The client is closed, as on a
+// direct connection, because its next statements would run outside of the transaction they belong to.
+func TransactionLost() Error {
+	e := New(SeverityFatal, CodeOutcomeUnknown, "the connection to the server was lost within a transaction: its outcome is unknown")
+	e.Hint = "Unless its COMMIT was sent, the transaction was rolled back. Connect again."
+	return e
+}
+
+// SettingsRefused: the server refused the client's own settings, with this code and message, before anything of
+// the unit was sent. The connection is closed: it would run under settings that the client did not ask for.
+func SettingsRefused(code, message string) Error {
+	if len(code) != 5 {
+		code = codeInternalError
+	}
+	e := New(SeverityFatal, code, clean(message))
+	e.Detail = "The server refused a setting of this connection. Nothing of the statement was sent to it."
+	return e
+}
+
+// Canceled: a unit that waited for a server was cancelled. Nothing of it was sent. The message is PostgreSQL's.
+func Canceled() Error {
+	return New(SeverityError, CodeQueryCanceled, "canceling statement due to user request")
+}
+
+// Statements.
+
+// NamedStatementUnsupported: a Parse with a name in transaction mode.
+func NamedStatementUnsupported() Error {
+	e := New(SeverityError, CodeFeatureNotSupported, "named prepared statements are not supported with pool_mode = transaction")
+	e.Hint = "Use pool_mode = session, or switch off prepared statements in the driver."
+	return e
+}
+
+// UnnamedStatementMissing: a Bind or Describe of the unnamed statement, which this client has not parsed or has
+// lost since. The message is PostgreSQL's.
+func UnnamedStatementMissing() Error {
+	return New(SeverityError, CodeInvalidStatementName, "unnamed prepared statement does not exist")
+}
+
+// StatementMissing: a Bind or Describe of a named statement that this client has not prepared. The message is
+// PostgreSQL's.
+func StatementMissing(name string) Error {
+	return New(SeverityError, CodeInvalidStatementName, "prepared statement "+quote(name)+" does not exist")
+}
+
+// UnnamedStatementTooLarge: an unnamed statement of more than limit bytes was parsed in an earlier batch. In
+// transaction mode its text would have to be kept to use it again.
+func UnnamedStatementTooLarge(limit int) Error {
+	e := New(SeverityError, CodeProgramLimitExceeded, "the unnamed prepared statement is too large to be kept for a later batch")
+	e.Detail = "Cancello keeps at most " + strconv.Itoa(limit) + " bytes of it."
+	e.Hint = "Send Parse and Bind in the same batch, or use pool_mode = session."
+	return e
+}
+
+// NameTooLong: the name of a statement or portal (kind says which) has more than limit bytes.
+func NameTooLong(kind string, limit int) Error {
+	e := New(SeverityError, CodeNameTooLong, kind+" name is too long")
+	e.Detail = "Cancello takes names of at most " + strconv.Itoa(limit) + " bytes."
+	return e
+}
+
+// InternalLimit: a queue that Cancello holds for a client is full; what names it and limit is its size, in units
+// that what says.
+func InternalLimit(what string, limit int) Error {
+	e := New(SeverityFatal, CodeProgramLimitExceeded, "too many "+what)
+	e.Detail = "Cancello holds at most " + strconv.Itoa(limit) + " for a client."
+	return e
+}
+
+// maxName is how many bytes of a name are shown: NAMEDATALEN - 1.
+const maxName = 63
+
+// quote shows a name that came from outside, cut and without control characters.
+func quote(name string) string {
+	name = clean(name)
+	if len(name) > maxName {
+		cut := maxName
+		for cut > 0 && !utf8.RuneStart(name[cut]) {
+			cut--
+		}
+		name = name[:cut] + "..."
+	}
+	return `"` + name + `"`
+}
+
+// clean makes text from outside fit for a message: valid UTF-8, and nothing that could start a new line in a log.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
