@@ -1,0 +1,47 @@
+// Package loop carries the bytes of adopted connections: one thread, one receive buffer, no lock and no
+// allocation per message. To its user it is completion-style (bytes arrived, send these, so much was sent), so
+// that io_uring and kqueue can stand in for epoll without a change outside this package.
+//
+// It imports engine for the words Conn, Buf and How, and golang.org/x/sys/unix. It knows nothing of PostgreSQL,
+// of clients or of servers.
+//
+// # Threads
+//
+// Run locks a thread and calls the Handler on it, one call at a time, never from inside a method of the Loop
+// (Drain excepted, which is asked for the very purpose). Stop, Post, Now, Reserve and Conns may be called from any
+// goroutine; everything else only on the loop: in a Handler's method or a posted function.
+//
+// # A turn
+//
+// Poll without blocking; if there is nothing to do, poll again and block. Note what became readable and writable,
+// in the order the kernel tells it; run the posted functions; give each readable connection one read, in
+// arrival order; then timers. After every call of the Handler each connection that was sent something is
+// written once, with all its pieces joined (write, or writev for several), followed by its Sent. What the kernel
+// does not take is copied to the heap and written when the socket has room. So no reference into the receive
+// buffer outlives the call that lent it, and one buffer serves every connection: an idle one owns none.
+//
+// # Edge-triggered
+//
+// Every connection is registered once, for everything, edge-triggered. Pause, Resume and a blocked write are then
+// flags here instead of epoll_ctl calls, of which a level-triggered loop would make two for each client that waits
+// for a server. The price is to remember what the kernel said: a connection stays readable until a read
+// comes back short. That is trusted (no read is made only to see EAGAIN) except after a FIN, an error or an urgent
+// mark was announced, which may stand behind a short read without another edge.
+//
+// # The end of a connection
+//
+// Each Conn gets exactly one Closed, last; its error is nil if it was closed as asked, io.EOF after the peer's FIN,
+// else the socket's error. FIN is told behind all data in front of it. A paused connection is not read, so there
+// FIN is told at once only if nothing is unread; after Resume otherwise. A reset is told to a paused connection at
+// once, to others behind the data that arrived before it (a server's last words are often followed by one). When a
+// write fails, what has arrived is still read first, for the same reason.
+//
+// # Limits
+//
+// One read takes at most 64 KB; so does Drain. Close with Flush waits for a peer that does not read as long as it
+// takes some bytes each minute (flushStall), then for its FIN at most a second or 64 KB. The heap queue of a connection has no limit
+// of its own: the engine sees in Sent what is left and pauses the source.
+//
+// With the build tag invariants lent memory is scribbled over after its lifetime, and calls from another
+// thread are caught.
+package loop
