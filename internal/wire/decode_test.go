@@ -106,6 +106,7 @@ func TestZeroByteEndsText(t *testing.T) {
 	}{
 		{"error", AppendError(nil, "ERROR", "XX000", "a\x00C00000", "d\x00x", "h\x00x"), AppendError(nil, "ERROR", "XX000", "a", "d", "h")},
 		{"parameter", AppendParameterStatus(nil, "n\x00x", "v\x00x"), AppendParameterStatus(nil, "n", "v")},
+		{"nothing before it", AppendParameterStatus(nil, "n", "\x00x"), AppendParameterStatus(nil, "n", "")},
 		{"query", AppendQuery(nil, "select 1\x00; drop"), AppendQuery(nil, "select 1")},
 		{"startup", AppendStartup(nil, V30, []Param{{"user\x00x", "me\x00options\x00-c x"}}), AppendStartup(nil, V30, []Param{{"user", "me"}})},
 	}
