@@ -1,0 +1,94 @@
+package config
+
+import "time"
+
+// Config is everything a running Cancello can be told. Each field says its unit, what zero means, its bounds, and
+// whether a change is live or needs a restart. The zero value is not usable: begin with Default.
+type Config struct {
+	Listen    []string   // host:port each; restart. At least one
+	Databases []Database // what clients may ask for; next lease
+	Auth      Auth       // how clients prove who they are; restart
+	Pool      Pool       // live; pool_mode at the next lease
+	Timeouts  Timeouts   // live
+	Cancel    Cancel     // live
+	// AllowRemoteTrust lets AuthTrust listen on an address that is not loopback; restart.
+	AllowRemoteTrust bool
+}
+
+// Database is one entry of what clients may ask for.
+type Database struct {
+	Name     string // as clients ask for it; "*" for any other
+	Host     string // name, address, or the folder of a Unix socket
+	Port     int    // 1 to 65535
+	DBName   string // on the server; empty: as the client asked
+	User     string // forced user: logs in for every client; empty: the client's own
+	Password string // for the server; empty: from the environment or a passfile. Secret
+}
+
+// Mode is when a server goes back to the pool (pool_mode).
+type Mode uint8
+
+// The modes.
+const (
+	Session     Mode = iota // when the client leaves
+	Transaction             // when the transaction ends
+)
+
+// String is the word of pool_mode.
+func (m Mode) String() string {
+	if m == Transaction {
+		return "transaction"
+	}
+	return "session"
+}
+
+// Method is how clients prove who they are (auth).
+type Method uint8
+
+// The methods.
+const (
+	Trust Method = iota
+	Plain
+	SCRAM
+)
+
+// String is the word of auth.
+func (m Method) String() string { return [...]string{"trust", "plain", "scram-sha-256"}[m] }
+
+// Auth is how clients prove who they are.
+type Auth struct {
+	Method Method
+	File   string // auth_file: PgBouncer's userlist; needed by Plain and SCRAM
+}
+
+// Pool is who holds how many servers.
+type Pool struct {
+	Mode          Mode // pool_mode
+	DefaultSize   int  // default_pool_size: servers per database and user, 1 to 100000
+	MaxClientConn int  // max_client_conn: clients in all, 1 to 1000000
+}
+
+// Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.
+type Timeouts struct {
+	QueryWait     time.Duration // query_wait_timeout: a unit's wait for a server; 0 none
+	ServerConnect time.Duration // server_connect_timeout: dial and login; at least 1 ms
+	ServerIdle    time.Duration // server_idle_timeout: an unused server is closed; 0 never
+	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery; at least 1 ms
+	ServerGhost   time.Duration // server_ghost_time: a closed, perhaps running server counts that long; 0 not at all
+}
+
+// Cancel is how cancels are carried.
+type Cancel struct {
+	Timeout     time.Duration // cancel_timeout: bound of one request's delivery and of the wait for its effect
+	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
+	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream, 1 to 10000
+}
+
+// Default is what holds where nothing is said: PgBouncer's values where it has them.
+func Default() Config {
+	return Config{
+		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100},
+		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
+		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
+	}
+}

@@ -1,0 +1,214 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
+)
+
+// good is a configuration without faults.
+func good() *Config {
+	c := Default()
+	c.Listen = []string{"127.0.0.1:6432"}
+	c.Databases = []Database{{Name: "*", Host: "localhost", Port: 5432}}
+	return &c
+}
+
+// A line of "set" is KEY=VALUE; the result is what changed, or the error.
+func TestSet(t *testing.T) {
+	datadriven.RunTest(t, "testdata/set", func(t *testing.T, d *datadriven.TestData) string {
+		var out strings.Builder
+		for line := range strings.SplitSeq(d.Input, "\n") {
+			c, before := good(), good()
+			key, value, _ := strings.Cut(line, "=")
+			if err := Set(c, key, value); err != nil {
+				fmt.Fprintln(&out, "error:", err)
+				if !cmp.Equal(c, before) {
+					t.Errorf("%s: refused, yet changed", line)
+				}
+				continue
+			}
+			if err := Validate(c); err != nil {
+				t.Errorf("%s: Set takes what Validate refuses: %v", line, err)
+			}
+			changes := Diff(before, c)
+			if len(changes) == 0 {
+				fmt.Fprintln(&out, "as it was")
+			}
+			for _, ch := range changes {
+				fmt.Fprintf(&out, "%s: %s -> %s (%v)\n", ch.Name, ch.Old, ch.New, ch.When)
+			}
+		}
+		return out.String()
+	})
+}
+
+// Every setting reaches a field of its own: one that shares another's would change nothing, or two things.
+func TestEverySettingIsItsOwn(t *testing.T) {
+	for _, s := range settings() {
+		c := good()
+		switch {
+		case s.number != nil:
+			*s.number(c) = s.max
+		case s.duration != nil:
+			*s.duration(c) = 17 * time.Second
+		case s.word != nil:
+			*s.word(c) = Mode(len(s.words) - 1)
+		default:
+			continue
+		}
+		changes := Diff(good(), c)
+		if len(changes) != 1 || changes[0].Name != s.name {
+			t.Errorf("%s: %v", s.name, changes)
+		}
+	}
+}
+
+func TestDefaultsAreAllowed(t *testing.T) {
+	c := good()
+	if err := Validate(c); err != nil {
+		t.Error(err)
+	}
+	for _, s := range settings() {
+		if err := Set(c, s.name, s.value(c)); err != nil {
+			t.Errorf("the default can't be set: %v", err)
+		}
+	}
+	if changes := Diff(good(), c); changes != nil {
+		t.Errorf("setting the defaults changed %v", changes)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*Config)
+		want  []string // a part of each line, in order
+	}{
+		{"nothing", func(*Config) {}, nil},
+		{"no listener", func(c *Config) { c.Listen = nil }, []string{"listen is empty"}},
+		{"no port", func(c *Config) { c.Listen = []string{"localhost"} }, []string{`listen = "localhost": the port is missing`}},
+		{"port", func(c *Config) { c.Listen = []string{"localhost:65536"} }, []string{"from 0 to 65535"}},
+		{"signed port", func(c *Config) { c.Listen = []string{"localhost:+1"} }, []string{"from 0 to 65535"}},
+		{"port 0", func(c *Config) { c.Listen = []string{"127.0.0.1:0", "127.0.0.1:0"} }, nil},
+		{"bare IPv6", func(c *Config) { c.Listen = []string{"::1:6432"} }, []string{"in brackets"}},
+		{"IPv6", func(c *Config) { c.Listen = []string{"[::1]:6432"} }, nil},
+		{"star", func(c *Config) { c.Listen = []string{"*:6432"} }, []string{"leave the host out"}},
+		{"twice", func(c *Config) { c.Listen = []string{"localhost:1", "localhost:1"} }, []string{"given twice"}},
+		{"trust everywhere", func(c *Config) { c.Listen = []string{":6432"} }, []string{"would let in anybody"}},
+		{"trust on an address", func(c *Config) { c.Listen = []string{"10.0.0.1:6432"} }, []string{"--allow-remote-trust"}},
+		{"trust on a look-alike", func(c *Config) { c.Listen = []string{"127.0.0.1.example.org:6432"} }, []string{"would let in anybody"}},
+		{"trust on another look-alike", func(c *Config) { c.Listen = []string{"127.0.0.x:6432"} }, []string{"would let in anybody"}},
+		{"trust on loopback", func(c *Config) { c.Listen = []string{"127.9.9.9:6432", "localhost:6432", "[::1]:6432"} }, nil},
+		{"trust allowed", func(c *Config) { c.Listen, c.AllowRemoteTrust = []string{":6432"}, true }, nil},
+		{"passwords everywhere", func(c *Config) { c.Listen, c.Auth = []string{":6432"}, Auth{SCRAM, "users.txt"} }, nil},
+		{"no file", func(c *Config) { c.Auth.Method = SCRAM }, []string{`auth = "scram-sha-256" needs auth_file`}},
+		{"no such method", func(c *Config) { c.Auth.Method = 9 }, []string{`auth = "9" is not allowed`}},
+		{"no database", func(c *Config) { c.Databases = nil }, []string{"--upstream"}},
+		{"no name", func(c *Config) { c.Databases[0].Name = "" }, []string{"database number 1 has no name"}},
+		{"same name", func(c *Config) { c.Databases = append(c.Databases, c.Databases[0]) }, []string{`database "*" is given twice`}},
+		{"no host", func(c *Config) { c.Databases[0].Host = "" }, []string{`database "*": host is empty`}},
+		{"no upstream port", func(c *Config) { c.Databases[0].Port = 0 }, []string{"port = 0 is not allowed: give 1 to 65535"}},
+		{"zero byte", func(c *Config) { c.Databases[0].Password = "a\x00b" }, []string{"zero byte"}},
+		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session or transaction`}},
+		{"zero value", func(c *Config) { *c = Config{} }, []string{
+			"listen is empty", "there is no database", `default_pool_size = "0"`, `max_client_conn = "0"`,
+			`server_connect_timeout = "0"`, `client_login_timeout = "0"`, `cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`,
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := good()
+			c.spoil(cfg)
+			err := Validate(cfg)
+			if err == nil {
+				if c.want != nil {
+					t.Fatalf("nothing is wrong, want %q", c.want)
+				}
+				return
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(c.want) {
+				t.Fatalf("%d faults, want %d:\n%v", len(lines), len(c.want), err)
+			}
+			for i, line := range lines {
+				if !strings.Contains(line, c.want[i]) {
+					t.Errorf("%q, want %q", line, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestDiff(t *testing.T) {
+	old, updated := good(), good()
+	if d := Diff(old, updated); d != nil {
+		t.Fatalf("nothing differs, yet %v", d)
+	}
+	old.Databases = []Database{
+		{Name: "kept", Host: "h", Port: 1},
+		{Name: "moved", Host: "h", Port: 1, User: "u", Password: "secret"},
+		{Name: "password", Host: "h", Port: 1, Password: "secret"},
+		{Name: "gone", Host: "h", Port: 1},
+	}
+	updated.Databases = []Database{
+		{Name: "new", Host: "/tmp", Port: 1, DBName: "db"},
+		{Name: "password", Host: "h", Port: 1, Password: "secret2"},
+		{Name: "kept", Host: "h", Port: 1},
+		{Name: "moved", Host: "i", Port: 1, User: "u", Password: "secret"},
+	}
+	updated.Listen = append(updated.Listen, "[::1]:1")
+	updated.Auth = Auth{Plain, "users.txt"}
+	updated.AllowRemoteTrust = true
+	updated.Pool.Mode = Transaction
+	updated.Cancel.Resend = 0
+	want := []Change{
+		{"listen", Restart, "127.0.0.1:6432", "127.0.0.1:6432, [::1]:1"},
+		{"auth", Restart, "trust", "plain"},
+		{"auth_file", Restart, "", "users.txt"},
+		{"allow_remote_trust", Restart, "false", "true"},
+		{"pool_mode", NextLease, "session", "transaction"},
+		{"cancel_resend", Live, "250ms", "0"},
+		{`database "new"`, NextLease, "", "new: host=/tmp port=1 dbname=db"},
+		{`database "password"`, NextLease, "password: host=h port=1 password=***", "password: host=h port=1 password=*** (password changed)"},
+		{`database "moved"`, NextLease, "moved: host=h port=1 user=u password=***", "moved: host=i port=1 user=u password=***"},
+		{`database "gone"`, NextLease, "gone: host=h port=1", ""},
+	}
+	got := Diff(old, updated)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, c := range []struct {
+		changes []Change
+		want    When
+	}{{got, Restart}, {got[4:], NextLease}, {got[5:6], Live}, {nil, Live}} {
+		if w := Needs(c.changes); w != c.want {
+			t.Errorf("%v needs %v, want %v", c.changes, w, c.want)
+		}
+	}
+}
+
+func TestNothingPrintsPasswords(t *testing.T) {
+	c := good()
+	c.Databases[0].Password = "wonderland"
+	texts := []string{}
+	for _, v := range []any{c.Databases[0], &c.Databases[0], c.Databases, *c, c} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			texts = append(texts, fmt.Sprintf(verb, v))
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(text))
+	}
+	for _, text := range texts {
+		if strings.Contains(text, "wonderland") {
+			t.Errorf("a password in %s", text)
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DefaultPort is PostgreSQL's.
+const DefaultPort = 5432
+
+// ParseDSN reads where and as whom a server is reached: a URL (postgres:// or postgresql://) or a key=value string,
+// both as libpq has them (libpq-connstring). What is allowed: host (an address, a name, the folder of a Unix
+// socket), port, dbname, user, password and sslmode; anything else is an error. No host is localhost, no port
+// DefaultPort. The database is the name clients ask for, too; none is any ("*", passed on as asked).
+//
+// An error never repeats a part of the DSN that could be a slipped part of a password.
+func ParseDSN(dsn string) (Database, error) {
+	var p dsnParams
+	var err error
+	rest, isURL := cutScheme(dsn)
+	switch {
+	case isURL:
+		err = p.url(rest)
+	case strings.Contains(dsn, "://"):
+		err = errors.New("a URL must begin with postgres:// or postgresql://")
+	case strings.TrimSpace(dsn) == "":
+		err = errors.New("it is empty: give postgres://USER@HOST:PORT/DATABASE")
+	default:
+		err = p.keywords(dsn)
+	}
+	if err == nil {
+		var d Database
+		if d, err = p.database(); err == nil {
+			return d, nil
+		}
+	}
+	return Database{}, fmt.Errorf("upstream DSN: %w", err)
+}
+
+func cutScheme(dsn string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(dsn, "postgres://"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(dsn, "postgresql://")
+}
+
+// dsnParams is what was given, as text.
+type dsnParams struct {
+	host, port, dbname, user, password, sslmode string
+}
+
+// field is where a parameter goes; nil for one that can't be given.
+func (p *dsnParams) field(name string) *string {
+	switch name {
+	case "host":
+		return &p.host
+	case "port":
+		return &p.port
+	case "dbname":
+		return &p.dbname
+	case "user":
+		return &p.user
+	case "password":
+		return &p.password
+	case "sslmode":
+		return &p.sslmode
+	}
+	return nil
+}
+
+func dsnNames() []string { return []string{"host", "port", "dbname", "user", "password", "sslmode"} }
+
+// libpqNames are parameters that libpq has and a DSN for Cancello can't. A name is only repeated in an error when it
+// is one of these: a stranger could be a part of a password that wasn't quoted.
+func libpqNames() []string {
+	return []string{
+		"application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
+		"gssdelegation", "gssencmode", "gsslib", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
+		"keepalives_interval", "krbsrvname", "load_balance_hosts", "max_protocol_version", "min_protocol_version",
+		"options", "passfile", "replication", "require_auth", "requirepeer", "requiressl", "service", "servicefile",
+		"sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslkeylogfile", "sslnegotiation",
+		"sslpassword", "sslrootcert", "sslsni", "ssl_max_protocol_version", "ssl_min_protocol_version",
+		"target_session_attrs", "tcp_user_timeout",
+	}
+}
+
+// set takes one parameter.
+func (p *dsnParams) set(name, value string) error {
+	if to := p.field(name); to != nil {
+		if strings.ContainsRune(value, 0) {
+			return fmt.Errorf("there is a zero byte in %s: PostgreSQL can't take it", name)
+		}
+		*to = value
+		return nil
+	}
+	allowed := "allowed are " + strings.Join(dsnNames(), ", ")
+	switch name {
+	case "connect_timeout":
+		return errors.New("parameter connect_timeout: use --set server_connect_timeout=SECONDS")
+	case "database", "db":
+		return errors.New("unknown parameter: did you mean dbname?")
+	}
+	for _, known := range libpqNames() {
+		if name == known {
+			return fmt.Errorf("parameter %s is not supported: leave it out; %s", name, allowed)
+		}
+	}
+	if near, ok := nearest(name, dsnNames()); ok {
+		return fmt.Errorf("unknown parameter: did you mean %s?", near)
+	}
+	return fmt.Errorf("unknown parameter: %s; in a URL write special characters of a password as %%XX, elsewhere quote it with '", allowed)
+}
+
+var errSeveralHosts = errors.New("several hosts are not supported: give one host and one port")
+
+// database checks the values.
+func (p *dsnParams) database() (Database, error) {
+	d := Database{Name: p.dbname, Host: p.host, Port: DefaultPort, DBName: p.dbname, User: p.user, Password: p.password}
+	if d.Name == "" {
+		d.Name = "*"
+	}
+	if d.Host == "" {
+		d.Host = "localhost"
+	}
+	if strings.ContainsRune(p.host, ',') || strings.ContainsRune(p.port, ',') {
+		return d, errSeveralHosts
+	}
+	if !strings.HasPrefix(d.Host, "/") && strings.ContainsAny(d.Host, " \t\r\n@/[]") {
+		return d, errors.New("host must be a name, an address or a folder that begins with /; " + hintEscape)
+	}
+	if p.port != "" {
+		n, err := strconv.ParseUint(p.port, 10, 16)
+		if err != nil || n == 0 {
+			return d, errors.New("port must be a number from 1 to 65535; " + hintEscape)
+		}
+		d.Port = int(n)
+	}
+	switch p.sslmode {
+	case "", "disable", "allow", "prefer":
+	case "require", "verify-ca", "verify-full":
+		return d, fmt.Errorf("sslmode=%s: TLS to servers is not supported yet: use sslmode=disable or prefer where that is safe", p.sslmode)
+	default:
+		return d, errors.New("sslmode must be disable, allow or prefer")
+	}
+	return d, nil
+}
