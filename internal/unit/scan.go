@@ -1,0 +1,95 @@
+package unit
+
+import "cancello/internal/wire"
+
+// Kind is what sort of unit it is.
+type Kind uint8
+
+// The kinds of unit.
+const (
+	NoUnit Kind = iota
+	QueryUnit
+	FunctionUnit
+	BatchUnit
+)
+
+// String is the word for logs.
+func (k Kind) String() string { return [...]string{"", "query", "function call", "batch"}[k] }
+
+// Unit is one unit found in bytes that have not been sent.
+type Unit struct {
+	Kind Kind
+	// Len is how many of the scanned bytes belong to it.
+	Len int
+	// Missing is how many bytes of its last message have not been received: the body of a Query cut short.
+	Missing int
+	// Whole says that its last message is in: the Query, the FunctionCall, the Sync.
+	Whole bool
+	// Begins says that it would open a transaction block.
+	Begins bool
+	// Terminate says that there is no unit: what follows is Terminate.
+	Terminate bool
+}
+
+// Scan reads the first unit of b, which starts at a message. unnamed is the text of the unnamed statement from before, for
+// a Bind without a Parse. Messages that belong to no unit (COPY data that comes too late, Flush) go with the unit
+// behind them. Kind is NoUnit where there is none, or not five bytes of it; a message with a bad header ends the scan.
+func Scan(b []byte, unnamed []byte) Unit {
+	var u Unit
+	for len(b)-u.Len >= wire.HeaderLen {
+		typ, body, err := wire.FrontendHeader(b[u.Len:])
+		if err != nil {
+			return u
+		}
+		frame := b[u.Len:]
+		have := min(len(frame)-wire.HeaderLen, body)
+		text := frame[wire.HeaderLen : wire.HeaderLen+have]
+		if typ == wire.MsgTerminate {
+			u.Terminate = u.Kind == NoUnit
+			return u
+		}
+		u.Len += wire.HeaderLen + have
+		u.Missing = body - have
+		if u.take(typ, text, unnamed) {
+			u.Whole = u.Missing == 0
+			return u
+		}
+		if u.Missing > 0 {
+			return u
+		}
+	}
+	return u
+}
+
+// take adds a message to the unit and tells whether it is its last.
+func (u *Unit) take(typ byte, text, unnamed []byte) bool {
+	switch typ {
+	case wire.MsgQuery:
+		u.Begins = u.Begins || Begins(text)
+		if u.Kind == NoUnit {
+			u.Kind = QueryUnit
+		}
+		return true
+	case wire.MsgFunctionCall:
+		if u.Kind == NoUnit {
+			u.Kind = FunctionUnit
+		}
+		return true
+	case wire.MsgSync:
+		u.Kind = BatchUnit
+		return true
+	case wire.MsgParse:
+		u.Kind = BatchUnit
+		if _, sql, ok := wire.CString(text); ok {
+			u.Begins = u.Begins || Begins(sql)
+		}
+	case wire.MsgBind:
+		u.Kind = BatchUnit
+		if len(unnamed) > 0 && !u.Begins {
+			u.Begins = Begins(unnamed)
+		}
+	case wire.MsgDescribe, wire.MsgExecute, wire.MsgClose:
+		u.Kind = BatchUnit
+	}
+	return false
+}
