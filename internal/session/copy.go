@@ -1,0 +1,144 @@
+package session
+
+import (
+	"cancello/internal/unit"
+	"cancello/internal/wire"
+)
+
+// enterCopy: the message at the head reads COPY data from now on. Every Sync sent behind it and before the end of the
+// data is read, and swallowed, in that state, unless the COPY fails before it is read (trap A5).
+func (s *Session) enterCopy(both bool) {
+	s.inCopy, s.copyIn, s.copyBoth = true, true, both
+	if both {
+		return
+	}
+	for i := 1; i < s.queue.Len(); i++ {
+		switch e := s.queue.At(i); e.Kind() {
+		case unit.CopyEnd:
+			s.copyIn = false
+			return
+		case unit.Sync:
+			s.queue.Set(i, unit.MaybeSync)
+		}
+	}
+}
+
+// endCopy: the COPY came to its end in order, so what was in doubt was swallowed.
+func (s *Session) endCopy() {
+	if !s.inCopy {
+		return
+	}
+	s.inCopy, s.copyIn, s.copyBoth = false, false, false
+	entries := make([]unit.Entry, 0, s.queue.Len())
+	doubt := true // up to the end of the data, or to the first message that cannot stand in front of it
+	for i := range s.queue.Len() {
+		e := s.queue.At(i)
+		switch k := e.Kind(); {
+		case i == 0 && k == unit.Query:
+		case doubt && k == unit.MaybeSync:
+			continue
+		case doubt && k == unit.CopyEnd:
+			doubt = false
+			continue
+		default:
+			doubt = false
+		}
+		entries = append(entries, e)
+	}
+	s.queue.Reset()
+	for _, e := range entries {
+		s.queue.Push(e)
+	}
+}
+
+// failed takes an error that ends the message at the head; the server discards what follows up to Sync.
+func (s *Session) failed(code string) {
+	if code == "57014" {
+		s.cancelled[s.ended%4] = s.ended + 1
+	}
+	head := s.queue.Head()
+	s.inCopy, s.copyIn, s.copyBoth = false, false, false
+	if head.Kind() == unit.Query && head.Has(unit.Failing) {
+		s.popRefusal()
+		s.queue.Set(0, unit.Query)
+	}
+	if !head.Extended() {
+		return
+	}
+	s.discarded(s.queue.Pop(), true)
+	for s.queue.Len() > 0 {
+		switch s.queue.Head().Kind() {
+		case unit.Sync, unit.MaybeSync:
+			return
+		}
+		s.discarded(s.queue.Pop(), false)
+	}
+	s.open, s.skip = true, true
+	s.ended = s.begun - 1
+}
+
+// discarded: an entry will not be answered. first is the one that failed, the others were skipped unread.
+func (s *Session) discarded(e unit.Entry, first bool) {
+	if e.Has(unit.Failing) {
+		s.popRefusal()
+	}
+	if e.Kind() != unit.Parse {
+		return
+	}
+	switch {
+	case e.Has(unit.Unnamed) && first:
+		s.unnamed.failed()
+		s.unnamed.governed = true
+	case e.Has(unit.Unnamed):
+		s.unnamed.skipped()
+	case e.Has(unit.Ours) && first:
+		s.unnamed.governed = true
+	}
+	if len(s.unnamed.sent) == 0 {
+		s.unnamed.sentIn = 0
+	}
+}
+
+func (s *Session) popRefusal() {
+	s.refusals = s.refusals[1:]
+	if len(s.refusals) == 0 {
+		s.refusals = nil
+	}
+}
+
+// doubtNextSync: a ReadyForQuery may have belonged to a Sync in doubt or to the one behind it.
+func (s *Session) doubtNextSync() {
+	for i := range s.queue.Len() {
+		switch e := s.queue.At(i); e.Kind() {
+		case unit.CopyEnd:
+			continue
+		case unit.Sync:
+			if !e.Has(unit.Ours) {
+				s.queue.Set(i, unit.MaybeSync)
+			}
+			return
+		default:
+			return
+		}
+	}
+}
+
+// onlyMaybe tells whether nothing is outstanding but Syncs in doubt.
+func (s *Session) onlyMaybe() bool {
+	for i := range s.queue.Len() {
+		if k := s.queue.At(i).Kind(); k != unit.MaybeSync && k != unit.CopyEnd {
+			return false
+		}
+	}
+	return true
+}
+
+// probe asks the server something whose answer can be told from a ReadyForQuery: the closing of a statement that does
+// not exist. A ReadyForQuery in front of CloseComplete answered the client's Sync; the one behind it is swallowed.
+func (s *Session) probe() {
+	s.out = wire.AppendClose(s.out[:0], 'S', s.failName)
+	s.out = wire.AppendSync(s.out)
+	s.queue.Push(unit.Close | unit.Ours)
+	s.queue.Push(unit.Sync | unit.Ours)
+	s.probing = true
+}

@@ -1,0 +1,113 @@
+package session
+
+import (
+	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
+	"cancello/internal/wire"
+)
+
+// Unqueue answers the unit that waits in pending, which starts at a message, with e and ReadyForQuery. If that unit would
+// open a transaction block, all units received behind it are answered so too: they would run outside of it (trap A6). n
+// is how much of pending is done with; out goes to the client. What is still missing of a message is dropped when it
+// comes. n is 0 where no unit waits.
+func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) {
+	s.out = s.out[:0]
+	for {
+		u := unit.Scan(pending[n:], s.unnamed.sql())
+		if u.Kind == unit.NoUnit {
+			return n, s.out
+		}
+		n += u.Len
+		s.begun++
+		s.ended = s.begun
+		s.out = wire.AppendError(s.out, e.Severity, e.Code, e.Message, e.Detail, e.Hint)
+		s.up = frame{rest: u.Missing, drop: u.Missing > 0}
+		if u.Kind == unit.BatchUnit && !u.Whole {
+			s.discard, s.open = true, true
+			return n, s.out
+		}
+		s.out = wire.AppendReadyForQuery(s.out, s.tx)
+		if !u.Begins || !u.Whole {
+			return n, s.out
+		}
+	}
+}
+
+// Waits tells what sort of unit waits in pending, which starts at a message.
+func (s *Session) Waits(pending []byte) unit.Kind {
+	if s.open || s.up.rest > 0 {
+		return unit.NoUnit
+	}
+	return unit.Scan(pending, nil).Kind
+}
+
+// RefuseNext makes the next unit fail with e: on the server, so that a transaction it stands in fails with it.
+func (s *Session) RefuseNext(e sqlstate.Error) { s.nextRefusal = &e }
+
+// Terminates tells whether pending, which starts at a message, ends with whole units and a Terminate behind them.
+func (s *Session) Terminates(pending []byte) bool {
+	if s.up.rest > len(pending) {
+		return false
+	}
+	pending = pending[s.up.rest:]
+	for {
+		u := unit.Scan(pending, nil)
+		if u.Kind == unit.NoUnit {
+			return u.Terminate
+		}
+		if u.Len == 0 || u.Missing > 0 {
+			return false
+		}
+		pending = pending[u.Len:]
+		if !u.Whole {
+			return len(pending) >= wire.HeaderLen && pending[0] == wire.MsgTerminate
+		}
+	}
+}
+
+// Abandon says what to send to the server for a client that is gone, so that it ends what the client left open and
+// rolls back what a direct connection would have (trap A3): a bare Sync would commit it. ok is false where a
+// message was sent in part: then only closing helps. Called again it adds what has become necessary since, such as the
+// end of a COPY whose CopyInResponse came later.
+func (s *Session) Abandon() (out []byte, ok bool) {
+	s.out = s.out[:0]
+	s.nextRefusal = nil
+	if !s.up.whole() {
+		return nil, false
+	}
+	inExecute := s.copyIn && s.queue.Head().Kind() == unit.Execute
+	if s.copyIn {
+		s.out = wire.AppendCopyFail(s.out, "the client is gone")
+		s.copyIn, s.copyBoth = false, false
+		s.queue.Push(unit.CopyEnd)
+	}
+	if s.discard || (!s.open && !inExecute) {
+		return s.out, true
+	}
+	if !s.skip && !s.doomed {
+		s.out = wire.AppendParse(s.out, s.failName, unparsable)
+		s.queue.Push(unit.Parse | unit.Failing)
+		s.refusals = append(s.refusals, sqlstate.Canceled())
+	}
+	s.out = wire.AppendSync(s.out)
+	s.queue.Push(unit.Sync)
+	s.open, s.skip, s.doomed = false, false, false
+	return s.out, true
+}
+
+// ServerGone forgets all that was outstanding at a server that died, or was taken away at rest. What is still missing of
+// a message is dropped when it comes.
+func (s *Session) ServerGone() {
+	s.queue.Reset()
+	s.refusals, s.nextRefusal = nil, nil
+	s.ended = s.begun
+	s.tx = 'I'
+	s.open, s.skip, s.doomed = false, false, false
+	s.copyIn, s.inCopy, s.copyBoth, s.probing = false, false, false, false
+	s.down = frame{}
+	if s.up.rest > 0 {
+		s.up.drop, s.up.keep = true, false
+	}
+	s.unnamed.sent = s.unnamed.sent[:0]
+	s.unnamed.sentIn, s.unnamed.governed = 0, false
+}

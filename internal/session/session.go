@@ -1,0 +1,172 @@
+package session
+
+import (
+	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
+)
+
+const (
+	// maxOutstanding bounds the replies a client may have outstanding. PostgreSQL flushes its output at 8 KB and a
+	// reply has 5 bytes at least, so it never waits for us with more than 1,639 of them in its buffer: holding the client
+	// back at this depth cannot block both.
+	maxOutstanding = 8192
+	// maxName is how much of a message is looked at for the names in front.
+	maxName = 1024
+	// maxError is how much of an ErrorResponse is looked at for its severity and code.
+	maxError = 8192
+	// maxParameter is how long a ParameterStatus may be to be kept; a longer one passes untracked.
+	maxParameter = 65536
+)
+
+// Mode is what a Session has to guard.
+type Mode uint8
+
+const (
+	// Keep: the client has its server for itself until it leaves.
+	Keep Mode = iota
+	// Share: the server may be another one in the next transaction; what would not survive that is refused.
+	Share
+)
+
+// Session is the protocol state of one client. The zero value is not usable: see New.
+type Session struct {
+	mode     Mode
+	failName string // name of the Parse that cannot be parsed: unguessable, never created
+
+	queue unit.Queue
+	begun uint64 // serial of the last unit that began
+	ended uint64 // serial of the last unit that ended
+	kind  unit.Kind
+	tx    byte // status of the last ReadyForQuery
+
+	open    bool // a batch has begun and its Sync was not sent
+	skip    bool // the server discards until Sync: it reported an error and no Sync was sent since
+	doomed  bool // a message of the open batch was made to fail: the rest is dropped up to Sync
+	discard bool // the open batch was answered here: it is dropped up to Sync, which is answered too
+
+	copyIn   bool // the server reads COPY data and no end of it was sent
+	inCopy   bool // the message at the head went into COPY IN
+	copyBoth bool // ... and into COPY BOTH, where Sync is not swallowed
+	probing  bool // our probe is outstanding
+
+	up   frame
+	down frame
+
+	unnamed     unnamed
+	refusals    []sqlstate.Error // what the Failing entries say, in order
+	nextRefusal *sqlstate.Error  // the next unit is to fail with this
+	protected   uint64           // units up to this serial may hold a COMMIT
+	commitsKept bool             // the unnamed statement, or in Keep mode any, is a COMMIT
+
+	tags      Tags
+	cancelled [4]uint64 // serials of the last units that ended in 57014
+	out       []byte
+	report    Report
+	err       sqlstate.Error
+}
+
+// frame is a message of which the header has been seen and rest bytes of the body have not.
+type frame struct {
+	rest int
+	drop bool // the rest goes nowhere
+	keep bool // the rest is kept in unnamed
+}
+
+// New begins a session. failName is the name under which statements are made to fail on the server; it must be
+// unguessable, because a client that had prepared it would not see the failure.
+func New(mode Mode, failName string) Session { return Session{mode: mode, failName: failName, tx: 'I'} }
+
+// Begun is the serial of the last unit that began; the unit that waits is the next one.
+func (s *Session) Begun() uint64 { return s.begun }
+
+// Ended is the serial of the last unit that ended. Units end in order: those in Ended()+1 .. Begun() are unfinished, and
+// the server works on the first of them.
+func (s *Session) Ended() uint64 { return s.ended }
+
+// WasCancelled tells whether a unit ended in 57014. It remembers a few: those that can end in one read.
+func (s *Session) WasCancelled(serial uint64) bool {
+	for _, c := range s.cancelled {
+		if c == serial {
+			return serial != 0
+		}
+	}
+	return false
+}
+
+// Kind is what sort of unit the server works on.
+func (s *Session) Kind() unit.Kind {
+	if s.ended == s.begun {
+		return unit.NoUnit
+	}
+	switch s.queue.Head().Kind() {
+	case unit.Query:
+		return unit.QueryUnit
+	case unit.Function:
+		return unit.FunctionUnit
+	case unit.None:
+		return s.kind
+	default:
+		return unit.BatchUnit
+	}
+}
+
+// Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION.
+func (s *Session) Protected() bool { return s.ended < s.protected }
+
+// Tx is the transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
+func (s *Session) Tx() byte { return s.tx }
+
+// Settled tells whether the server owes nothing and is owed nothing: no reply outstanding, no batch open, no message
+// cut in the middle in either direction.
+func (s *Session) Settled() bool {
+	return s.queue.Len() == 0 && (!s.open || s.discard) && s.up.whole() && s.down.rest == 0
+}
+
+// Free tells whether the server could go to somebody else: settled and outside a transaction.
+func (s *Session) Free() bool { return s.tx == 'I' && s.Settled() }
+
+// whole tells whether the server has been sent whole messages only.
+func (f *frame) whole() bool { return f.rest == 0 || f.drop }
+
+// Cut tells whether the server was sent a part of a message, and whether the client was.
+func (s *Session) Cut() (up, down bool) { return !s.up.whole(), s.down.rest > 0 }
+
+// Open tells whether a batch is open: begun and without its Sync.
+func (s *Session) Open() bool { return s.open }
+
+// Leased says that a server was given to the client: what was known of the last one is void.
+func (s *Session) Leased() {
+	s.unnamed.governed, s.unnamed.sentIn = false, 0
+	s.tags = 0
+}
+
+// Tags are what the server did during the lease that outlives a transaction.
+type Tags uint8
+
+// The tags of CommandComplete that are watched.
+const (
+	TagPrepare Tags = 1 << iota // PREPARE
+	TagListen                   // LISTEN
+	TagSet                      // SET: may have touched a setting that is not reported
+)
+
+// Tags are those seen since the lease began.
+func (s *Session) Tags() Tags { return s.tags }
+
+// Out are the bytes that go with the verdict just returned. They belong to the Session and hold until its next call.
+func (s *Session) Out() []byte { return s.out }
+
+// Report is what the verdict just returned is about.
+func (s *Session) Report() Report { return s.report }
+
+// Err is the violation behind Broken.
+func (s *Session) Err() sqlstate.Error { return s.err }
+
+// Report goes with a Param or Fatal verdict. Its slices belong to the bytes given to Down.
+type Report struct {
+	Name, Value []byte // of a ParameterStatus
+	Body        []byte // of a fatal ErrorResponse, at most its first 8 KB
+}
+
+// Mode is what the Session guards.
+func (s *Session) Mode() Mode { return s.mode }

@@ -1,0 +1,377 @@
+package session
+
+import (
+	"bytes"
+
+	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
+	"cancello/internal/wire"
+)
+
+// Verdict is what becomes of the client's bytes given to Up.
+type Verdict uint8
+
+const (
+	// Pass: the n bytes go to the server.
+	Pass Verdict = iota
+	// Drop: the n bytes go nowhere.
+	Drop
+	// More: nothing was taken; the message in front is cut where it has to be seen. Ask again with more behind it.
+	More
+	// Begin: nothing was taken; a unit begins here. Ask again with free set when it may be sent.
+	Begin
+	// Insert: nothing was taken; Out goes to the server first. Ask again.
+	Insert
+	// Instead: Out goes to the server in place of the n bytes.
+	Instead
+	// Answer: Out goes to the client; the n bytes go nowhere.
+	Answer
+	// Hold: nothing was taken, nor may anything be until more has been answered. Ask again after the next Down.
+	Hold
+	// Terminate: the n bytes end the session in order; what follows is ignored.
+	Terminate
+	// Broken: the client broke the protocol; Err says how.
+	Broken
+)
+
+// decision is a verdict about one message before anything has changed.
+type decision struct {
+	v       Verdict
+	typ     byte
+	body    int
+	begins  bool
+	entry   unit.Entry
+	refusal sqlstate.Error
+}
+
+// Up looks at the client's bytes b, which continue where the last call's n ended, and says what becomes of the first n
+// of them. free tells whether a new unit may be sent at once: the server is leased and nothing keeps it still.
+func (s *Session) Up(b []byte, free bool) (n int, v Verdict) {
+	s.out = s.out[:0]
+	for n < len(b) {
+		if s.up.rest > 0 {
+			if s.up.drop && n > 0 {
+				return n, Pass
+			}
+			k := s.continueUp(b[n:])
+			if s.up.drop {
+				return k, Drop
+			}
+			n += k
+			continue
+		}
+		d := s.judge(b[n:], free)
+		if d.v != Pass {
+			if n > 0 {
+				return n, Pass
+			}
+			return s.divert(d, b), d.v
+		}
+		s.accept(d, b[n:])
+		n += wire.HeaderLen
+	}
+	return n, Pass
+}
+
+// continueUp takes what b has of the message under way.
+func (s *Session) continueUp(b []byte) int {
+	k := min(s.up.rest, len(b))
+	if s.up.keep {
+		s.unnamed.more(b[:k])
+	}
+	s.up.rest -= k
+	if s.up.rest == 0 {
+		s.up.keep = false
+	}
+	return k
+}
+
+// judge decides about the message in front of b and changes nothing.
+func (s *Session) judge(b []byte, free bool) decision {
+	if len(b) < wire.HeaderLen {
+		return decision{v: More}
+	}
+	typ, body, err := wire.FrontendHeader(b)
+	d := decision{typ: typ, body: body}
+	switch {
+	case err != nil:
+		d.v, d.refusal = Broken, sqlstate.ProtocolViolation(err.Error())
+		return d
+	case typ == wire.MsgPassword:
+		d.v, d.refusal = Broken, sqlstate.ProtocolViolation("password message after login")
+		return d
+	case typ == wire.MsgTerminate:
+		d.v = Terminate
+		return d
+	case s.discard:
+		d.v = Drop
+		if typ == wire.MsgSync {
+			d.v = Answer
+		}
+		return d
+	case s.doomed && typ != wire.MsgSync:
+		d.v = Drop
+		return d
+	}
+	s.classify(&d)
+	switch {
+	case d.v != Pass:
+		return d
+	case d.begins && !free:
+		d.v = Begin
+	case s.queue.Len() >= maxOutstanding:
+		d.v = Hold
+	case d.begins && s.nextRefusal != nil:
+		d.v, d.refusal = Instead, *s.nextRefusal
+	case s.mode == Share && !s.skip:
+		s.police(&d, b[wire.HeaderLen:min(len(b), wire.HeaderLen+body)])
+	}
+	return d
+}
+
+// classify says what the message is to the reply queue, and whether a unit begins with it.
+func (s *Session) classify(d *decision) {
+	switch d.typ {
+	case wire.MsgCopyData, wire.MsgCopyDone, wire.MsgCopyFail:
+		if s.queue.Len() == 0 && !s.copyIn {
+			d.v = Drop // late COPY data never leases a server (trap A5)
+		} else if d.typ != wire.MsgCopyData && !s.copyIn {
+			d.entry = unit.CopyEnd
+		}
+		return
+	case wire.MsgFlush:
+		if s.queue.Len() == 0 && !s.open {
+			d.v = Drop
+		}
+		return
+	case wire.MsgSync:
+		d.entry = unit.Sync
+		if s.copyIn && !s.copyBoth {
+			d.entry = unit.MaybeSync
+			return
+		}
+	case wire.MsgQuery:
+		d.entry = unit.Query
+	case wire.MsgFunctionCall:
+		d.entry = unit.Function
+	case wire.MsgParse:
+		d.entry = unit.Parse
+	case wire.MsgBind:
+		d.entry = unit.Bind
+	case wire.MsgDescribe:
+		d.entry = unit.Describe
+	case wire.MsgExecute:
+		d.entry = unit.Execute
+	case wire.MsgClose:
+		d.entry = unit.Close
+	}
+	d.begins = !s.open
+}
+
+// police looks at the names of a message to a shared server: named statements do not outlive the lease, and the unnamed
+// one must be this client's own.
+func (s *Session) police(d *decision, body []byte) {
+	switch d.typ {
+	case wire.MsgParse:
+		switch {
+		case len(body) == 0 && d.body > 0:
+			d.v = More
+		case d.body > 0 && body[0] != 0:
+			d.v, d.refusal = Instead, sqlstate.NamedStatementUnsupported()
+		default:
+			d.entry |= unit.Unnamed
+		}
+	case wire.MsgBind:
+		rest := body
+		if end := bytes.IndexByte(body, 0); end >= 0 {
+			rest = body[end+1:]
+		} else if len(body) < d.body {
+			s.cutName(d, body)
+			return
+		} else {
+			return // malformed: the server says so
+		}
+		if len(rest) == 0 {
+			if len(body) < d.body {
+				s.cutName(d, body)
+			}
+			return
+		}
+		if rest[0] == 0 {
+			s.useUnnamed(d)
+		}
+	case wire.MsgDescribe, wire.MsgClose:
+		if len(body) < 2 && len(body) < d.body {
+			d.v = More
+			return
+		}
+		if len(body) < 2 || body[0] != 'S' || body[1] != 0 {
+			return
+		}
+		if d.typ == wire.MsgClose {
+			d.entry |= unit.Unnamed
+			return
+		}
+		s.useUnnamed(d)
+	}
+}
+
+// cutName asks for more of a name, up to a limit.
+func (s *Session) cutName(d *decision, body []byte) {
+	if len(body) < maxName {
+		d.v = More
+		return
+	}
+	d.v, d.refusal = Instead, sqlstate.NameTooLong("statement or portal", maxName)
+}
+
+// useUnnamed makes sure that a Bind or Describe of the unnamed statement meets the client's own (trap A1).
+func (s *Session) useUnnamed(d *decision) {
+	u := &s.unnamed
+	switch {
+	case u.governed || (u.sentIn != 0 && u.sentIn == s.begun && s.open):
+	case u.sentIn != 0:
+		d.v = Hold // a Parse in an earlier unit: whether it succeeded is not known yet
+	case len(u.cur) == 0:
+		d.v, d.refusal = Instead, sqlstate.UnnamedStatementMissing()
+	case u.cur[0] == tooLong:
+		d.v, d.refusal = Instead, sqlstate.UnnamedStatementTooLarge(maxKept)
+	default:
+		d.v = Insert
+	}
+}
+
+// accept takes the header of a message that passes.
+func (s *Session) accept(d decision, b []byte) {
+	text := b[wire.HeaderLen:min(len(b), wire.HeaderLen+d.body)]
+	s.start(d)
+	s.up = frame{rest: d.body}
+	switch d.typ {
+	case wire.MsgCopyDone, wire.MsgCopyFail:
+		s.copyIn, s.copyBoth = false, false
+	case wire.MsgQuery:
+		s.protect(text, d.body)
+	case wire.MsgParse:
+		if d.entry.Has(unit.Unnamed) && !s.skip {
+			s.up.keep = s.unnamed.begin(b[:wire.HeaderLen], d.body)
+			s.unnamed.sentIn = s.begun
+		}
+		s.protect(text, d.body)
+	case wire.MsgBind:
+		if s.commitsKept {
+			s.protected = s.begun
+		}
+	}
+	if d.entry == unit.None || (s.skip && d.entry != unit.Sync) {
+		return
+	}
+	if d.entry == unit.Sync {
+		s.skip = false
+	}
+	s.queue.Push(d.entry)
+}
+
+// start does what the message means for the unit: it may begin one, and it may be the last of one.
+func (s *Session) start(d decision) {
+	if d.begins {
+		s.begun++
+	}
+	switch d.typ {
+	case wire.MsgQuery, wire.MsgFunctionCall:
+		if s.skip {
+			return // the server ignores it as it ignores all else before Sync
+		}
+		s.kind = unit.QueryUnit
+		if d.typ == wire.MsgFunctionCall {
+			s.kind = unit.FunctionUnit
+		}
+		s.open = false
+	case wire.MsgSync:
+		s.kind = unit.BatchUnit
+		s.open, s.doomed = false, false
+	case wire.MsgParse, wire.MsgBind, wire.MsgDescribe, wire.MsgExecute, wire.MsgClose:
+		s.kind = unit.BatchUnit
+		s.open = true
+	}
+}
+
+// protect notes a unit that may hold a COMMIT. A text that is cut and has several statements may hide one.
+func (s *Session) protect(text []byte, body int) {
+	hidden := len(text) < body && bytes.IndexByte(text, ';') >= 0
+	commits := hidden || unit.Commits(skipName(text, s.open))
+	if commits {
+		s.protected = s.begun
+	}
+	if s.open { // a Parse
+		s.commitsKept = commits || (s.mode == Keep && s.commitsKept)
+	}
+}
+
+// skipName passes the statement name in front of a Parse's text.
+func skipName(text []byte, parse bool) []byte {
+	if !parse {
+		return text
+	}
+	_, sql, _ := wire.CString(text)
+	return sql
+}
+
+// divert takes the message in front of b in another way than passing it, and returns how many bytes are done with.
+func (s *Session) divert(d decision, b []byte) int {
+	switch d.v {
+	case Drop:
+		return s.dropFrame(d, b)
+	case Terminate:
+		return len(b)
+	case Broken:
+		s.err = d.refusal
+		return 0
+	case Answer:
+		s.discard, s.open = false, false
+		s.out = wire.AppendReadyForQuery(s.out, s.tx)
+		return s.dropFrame(d, b)
+	case Insert:
+		s.start(d)
+		s.out = append(s.out, s.unnamed.cur...)
+		s.unnamed.sentIn = s.begun
+		s.queue.Push(unit.Parse | unit.Ours)
+		return 0
+	case Instead:
+		s.refuse(d)
+		return s.dropFrame(d, b)
+	}
+	return 0
+}
+
+// dropFrame passes the message over: what is here of it, and what comes of it later.
+func (s *Session) dropFrame(d decision, b []byte) int {
+	n := min(len(b), wire.HeaderLen+d.body)
+	s.up = frame{rest: wire.HeaderLen + d.body - n, drop: true}
+	return n
+}
+
+// refuse makes the server fail in place of the message, so that it discards to Sync and rolls back as it would for an
+// error of its own (trap A2).
+func (s *Session) refuse(d decision) {
+	s.nextRefusal = nil
+	s.refusals = append(s.refusals, d.refusal)
+	s.start(d)
+	if d.typ == wire.MsgQuery || d.typ == wire.MsgFunctionCall {
+		s.out = wire.AppendQuery(s.out, unparsable)
+		s.queue.Push(unit.Query | unit.Failing)
+		return
+	}
+	if d.typ == wire.MsgSync { // a batch of nothing else
+		s.out = wire.AppendParse(s.out, s.failName, unparsable)
+		s.out = wire.AppendSync(s.out)
+		s.queue.Push(unit.Parse | unit.Failing)
+		s.queue.Push(unit.Sync)
+		return
+	}
+	s.out = wire.AppendParse(s.out, s.failName, unparsable)
+	s.queue.Push(unit.Parse | unit.Failing)
+	s.doomed = true
+}
+
+// unparsable is what makes a server fail; a person may meet it in the server's log.
+const unparsable = "cancello: refused for the client"
