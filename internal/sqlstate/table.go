@@ -152,6 +152,14 @@ func TransactionLost() Error {
 	return e
 }
 
+// SessionLost: the server's connection broke while the client had nothing running on it, but had it for itself. Its
+// session state is lost, so it is closed, as on a direct connection.
+func SessionLost() Error {
+	e := New(SeverityFatal, CodeConnectionFailure, "the connection to the server was lost")
+	e.Hint = "No statement was running. Connect again."
+	return e
+}
+
 // SettingsRefused: the server refused the client's own settings, with this code and message, before anything of
 // the unit was sent. The connection is closed: it would run under settings that the client did not ask for.
 func SettingsRefused(code, message string) Error {

@@ -1,0 +1,156 @@
+package lease
+
+import (
+	"strings"
+
+	"cancello/internal/wire"
+)
+
+// Settings are the values a server reports by ParameterStatus, or those a client was told. They never change: With makes
+// new ones, so clients and servers share them and are compared by pointer first.
+type Settings struct {
+	params []wire.Param // in the order of the first report
+}
+
+// NewSettings takes over the list.
+func NewSettings(params []wire.Param) *Settings { return &Settings{params: params} }
+
+// Params are the values in order. They must not be changed.
+func (s *Settings) Params() []wire.Param { return s.params }
+
+// Get is the value of a name, in whatever case it is written.
+func (s *Settings) Get(name string) (value string, ok bool) {
+	for i := range s.params {
+		if strings.EqualFold(s.params[i].Name, name) {
+			return s.params[i].Value, true
+		}
+	}
+	return "", false
+}
+
+// Has tells whether the value of a name is this one, without allocating.
+func (s *Settings) Has(name, value []byte) bool {
+	for i := range s.params {
+		if s.params[i].Name == string(name) {
+			return s.params[i].Value == string(value)
+		}
+	}
+	return false
+}
+
+// With is s with one value set; s itself where it is so already.
+func (s *Settings) With(name, value string) *Settings {
+	for i := range s.params {
+		if !strings.EqualFold(s.params[i].Name, name) {
+			continue
+		}
+		if s.params[i].Value == value {
+			return s
+		}
+		params := append([]wire.Param(nil), s.params...)
+		params[i].Value = value
+		return &Settings{params: params}
+	}
+	params := append(append([]wire.Param(nil), s.params...), wire.Param{Name: name, Value: value})
+	return &Settings{params: params}
+}
+
+// fixed are the reported values that no SET of ours can or should change. session_authorization and is_superuser follow
+// SET SESSION AUTHORIZATION, which DISCARD ALL undoes.
+var fixed = []string{"server_version", "server_encoding", "integer_datetimes", "in_hot_standby", "is_superuser", "session_authorization"}
+
+// Fixed tells whether a reported value cannot be set for a client.
+func Fixed(name string) bool {
+	for _, f := range fixed {
+		if strings.EqualFold(f, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Tell are the values that a client has to be told because its new server has others and cannot be given the client's
+// (trap B4).
+func Tell(told, server *Settings) []wire.Param {
+	if told == server {
+		return nil
+	}
+	var tell []wire.Param
+	for _, p := range server.params {
+		if v, ok := told.Get(p.Name); Fixed(p.Name) && (!ok || v != p.Value) {
+			tell = append(tell, p)
+		}
+	}
+	return tell
+}
+
+// Apply are the queries that give a server the client's settings, in order; none where nothing differs. Each is to be
+// awaited before the next: a text is read in the encoding that the one before it has set.
+func Apply(told, server *Settings) []string {
+	if told == server {
+		return nil
+	}
+	var encoding, sets, calls []string
+	plain := true
+	for _, p := range told.params {
+		v, ok := server.Get(p.Name)
+		if !ok || v == p.Value || Fixed(p.Name) {
+			continue
+		}
+		switch {
+		case strings.EqualFold(p.Name, "client_encoding"):
+			encoding = append(encoding, "SET client_encoding TO "+literal(p.Value))
+			continue
+		case strings.EqualFold(p.Name, "search_path"):
+			// SET would take the whole list for one name.
+			calls = append(calls, "pg_catalog.set_config('search_path', "+literal(p.Value)+", false)")
+		default:
+			sets = append(sets, "SET "+identifier(p.Name)+" TO "+literal(p.Value))
+		}
+		plain = plain && ascii(p.Value)
+	}
+	if len(calls) > 0 {
+		sets = append(sets, "SELECT "+strings.Join(calls, ", "))
+	}
+	switch {
+	case len(encoding) == 0 && len(sets) == 0:
+		return nil
+	case len(encoding) > 0 && !plain:
+		return []string{encoding[0], strings.Join(sets, "; ")}
+	default:
+		return []string{strings.Join(append(encoding, sets...), "; ")}
+	}
+}
+
+// Same tells whether the settings a client was told are the server's, but for fixed ones.
+func Same(told, server *Settings) bool {
+	if told == server {
+		return true
+	}
+	for _, p := range told.params {
+		if v, ok := server.Get(p.Name); ok && v != p.Value && !Fixed(p.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// literal quotes a value so that it reads the same whatever standard_conforming_strings says.
+func literal(v string) string {
+	q := strings.ReplaceAll(v, "'", "''")
+	if strings.Contains(v, `\`) {
+		return " E'" + strings.ReplaceAll(q, `\`, `\\`) + "'"
+	}
+	return "'" + q + "'"
+}
+
+func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func ascii(v string) bool {
+	for i := range len(v) {
+		if v[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
