@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"cancello/internal/config"
+	"cancello/internal/event"
+	"cancello/internal/lease"
+	"cancello/internal/session"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+)
+
+// LoginAsked: a client has authenticated. It is cancellable from here on; the verdict follows when the parameters of
+// its server are known.
+func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
+	e.now = now
+	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, lastEnd: -1}
+	p := e.pool(poolName{database: r.Database, user: r.User})
+	switch {
+	case e.draining:
+		e.deny(l, r, sqlstate.Draining())
+		return
+	case p == nil:
+		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
+		return
+	case e.clients >= e.cfg.Pool.MaxClientConn:
+		e.deny(l, r, sqlstate.TooManyConnections(e.cfg.Pool.MaxClientConn))
+		e.sweepPool(p)
+		return
+	}
+	c.pool = p
+	e.enter(c)
+	e.setPeer(r.Conn, c, nil)
+	c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12]))
+	p.logins = append(p.logins, c)
+	if p.params != nil {
+		e.admitAll(p)
+		return
+	}
+	e.staff(p)
+	if d := e.cfg.Timeouts.ServerConnect; d > 0 {
+		e.after(d, func() { e.loginWaited(c) })
+	}
+}
+
+// loginWaited ends the wait for a server's parameters where none can be had.
+func (e *Engine) loginWaited(c *client) {
+	if c.login == 0 || c.gone {
+		return
+	}
+	reason := c.pool.lastFailure.Message
+	if reason == "" {
+		reason = "no answer within server_connect_timeout"
+	}
+	e.refuseLogin(c, sqlstate.NoServer(c.pool.upstream.name+": "+reason).Fatal())
+}
+
+// deny refuses a login of which nothing was kept.
+func (e *Engine) deny(l Login, r Request, err sqlstate.Error) {
+	e.out.Emit(event.LoginRefused{User: r.User, Database: r.Database, Remote: r.Remote, Code: err.Code, Reason: err.Message})
+	e.out.Admit(l, Verdict{Refusal: wire.AppendError(nil, err.Severity, err.Code, err.Message, err.Detail, err.Hint)})
+}
+
+// refuseLogin refuses a client that waited for its verdict.
+func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
+	l, r := c.login, c.asked
+	e.peers[c.conn.Index()] = peer{}
+	e.leave(c, "")
+	e.forget(c)
+	e.deny(l, r, err)
+}
+
+// admitAll lets in those who waited for the pool's parameters.
+func (e *Engine) admitAll(p *pool) {
+	for len(p.logins) > 0 {
+		c := p.logins[0]
+		told, err := startup(p.params, c.asked.Params)
+		if err.Code != "" {
+			e.refuseLogin(c, err)
+			continue
+		}
+		p.logins = p.logins[1:]
+		e.admit(c, told)
+	}
+	p.logins = nil
+}
+
+func (e *Engine) admit(c *client, told *lease.Settings) {
+	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
+	c.login, c.asked = 0, Request{}
+	c.told = told
+	mode := session.Keep
+	if e.cfg.Pool.Mode == config.Transaction {
+		mode = session.Share
+	}
+	c.sess = session.New(mode, "cancello_"+own)
+	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
+	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
+	if len(c.pending) > 0 {
+		e.proceed(c)
+	}
+}
+
+// startup is what a client is told its settings are: the server's, with what it asked for in their place as given. The
+// first lease applies it, and the server's canonical value follows.
+func startup(server *lease.Settings, asked []wire.Param) (*lease.Settings, sqlstate.Error) {
+	told := server
+	for _, p := range asked {
+		if strings.EqualFold(p.Name, "extra_float_digits") {
+			continue // pgjdbc sends it to everybody; the values since PostgreSQL 12 are exact without it
+		}
+		if _, known := server.Get(p.Name); !known || lease.Fixed(p.Name) {
+			return nil, sqlstate.UnsupportedStartupParameter(p.Name)
+		}
+		told = told.With(p.Name, p.Value)
+	}
+	return told, sqlstate.Error{}
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/lease"
+	"cancello/internal/session"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+)
+
+// client is one connection from an application, from LoginAsked until nothing of it is left to do: it may outlive its
+// connection, because what it had asked for in order is still done, and what it left open is cleaned up.
+type client struct {
+	link
+	sess session.Session
+	pool *pool
+	srv  *server // leased
+
+	slot   uint32
+	pid    uint32
+	key    []byte
+	keyed  bool // the key is alive
+	remote string
+
+	login Login // 0 once admitted
+	asked Request
+
+	told    *lease.Settings // what it was told its settings are
+	pending []byte          // received and not taken yet: a cut message, or what waits
+	held    bool            // pending waits for a fence, for settings, or for answers
+	place   lease.Place[*client]
+	since   time.Duration // when it joined the line
+
+	lastEnd time.Duration // when its last unit ended; negative: none has
+	orders  []*order      // not settled yet
+
+	terminated bool    // it sent Terminate, all before it has been taken
+	gone       bool    // its connection is closed or closing: nothing can be said to it
+	lost       bool    // gone without Terminate: what it left open is cancelled and rolled back
+	forgotten  bool    // nothing of it is left to do
+	mourned    uint64  // serial of the last unit that was cancelled because the client is lost
+	lastSrv    *server // for BugKeyOutlivesClient
+}
+
+// waits tells whether what it sends now is only kept.
+func (c *client) waits() bool { return c.held || c.place.Waits() || c.login != 0 }
+
+// departed tells whether nothing new will come from it.
+func (c *client) departed() bool { return c.terminated || c.lost }
+
+// stash keeps bytes that cannot be taken yet.
+func (c *client) stash(p []byte) { c.pending = append(c.pending, p...) }
+
+// keep makes pending what was left of it.
+func (c *client) keep(rest []byte) {
+	if len(rest) == 0 {
+		c.pending = nil
+		return
+	}
+	c.pending = append(c.pending[:0], rest...)
+}
+
+// say sends an ErrorResponse and what else belongs behind it.
+func (e *Engine) sayError(c *client, err sqlstate.Error, more []byte) {
+	p := wire.AppendError(nil, err.Severity, err.Code, err.Message, err.Detail, err.Hint)
+	e.send(&c.link, append(p, more...))
+}
+
+// fatal tells a client why it is closed, and closes it. What it left open is treated as lost.
+func (e *Engine) fatal(c *client, err sqlstate.Error) {
+	if c.gone {
+		return
+	}
+	if _, cut := c.sess.Cut(); !cut { // within a message nothing can be said
+		err.Severity = sqlstate.SeverityFatal
+		e.sayError(c, err, nil)
+	}
+	e.hangUp(c, Flush, err.Code+" "+err.Message)
+}
+
+// hangUp closes a client's connection.
+func (e *Engine) hangUp(c *client, how How, reason string) {
+	if c.gone {
+		return
+	}
+	conn := c.conn
+	e.leave(c, reason)
+	if conn != 0 {
+		e.out.Close(conn, how)
+	}
+}
+
+// leave takes a client out of everything that its connection held: its key is dead from here on.
+func (e *Engine) leave(c *client, reason string) {
+	c.gone = true
+	c.conn, c.queued = 0, 0
+	e.freeSlot(c)
+	if c.login == 0 {
+		e.out.Emit(event.ClientLeft{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Reason: reason})
+	}
+	if c.srv != nil {
+		e.resume(&c.srv.link, pausePeer)
+	}
+	if !c.terminated && c.sess.Terminates(c.pending) && c.login == 0 {
+		return // all it asked for has come in, and it said so: that is still done
+	}
+	if !c.terminated {
+		c.lost = true
+		c.pending = nil
+	}
+	c.place.Leave()
+	c.pool.forgetLogin(c)
+	c.held = false
+	if c.srv != nil {
+		e.settle(c.srv)
+	}
+	e.forget(c)
+}
+
+// enter registers a client: it has a slot, and with it a key.
+func (e *Engine) enter(c *client) {
+	if len(e.freeSlots) > 0 {
+		c.slot = e.freeSlots[0]
+		e.freeSlots = e.freeSlots[1:]
+		e.slots[c.slot] = c
+	} else {
+		c.slot = uint32(len(e.slots))
+		e.slots = append(e.slots, c)
+	}
+	c.keyed = true
+	e.clients++
+	e.present++
+	c.pool.clients++
+}
+
+func (e *Engine) freeSlot(c *client) {
+	if !c.keyed {
+		return
+	}
+	e.clients--
+	c.keyed = false
+	if e.bug == BugKeyOutlivesClient {
+		return
+	}
+	e.slots[c.slot] = nil
+	e.freeSlots = append(e.freeSlots, c.slot)
+}
+
+// forget ends what is left of a client that is gone, once nothing is.
+func (e *Engine) forget(c *client) {
+	if !c.gone || c.srv != nil || c.place.Waits() || c.forgotten {
+		return
+	}
+	c.forgotten = true
+	c.pending = nil
+	e.present--
+	c.pool.clients--
+	e.sweepPool(c.pool)
+	e.checkDrained()
+}

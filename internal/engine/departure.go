@@ -1,0 +1,74 @@
+package engine
+
+import "cancello/internal/wire"
+
+// clientClosed: a client's connection is gone.
+func (e *Engine) clientClosed(c *client, err error) {
+	if c.gone {
+		return
+	}
+	reason := "client closed the connection"
+	if err != nil {
+		reason = err.Error()
+	}
+	e.leave(c, reason)
+}
+
+// terminate: a client said that it is done. Whole units that it has sent are finished (trap A9); what it left open is
+// rolled back, as by a direct connection.
+func (e *Engine) terminate(c *client) {
+	c.terminated = true
+	c.held = false
+	if c.srv != nil {
+		e.settle(c.srv)
+		return
+	}
+	e.dismissed(c)
+}
+
+// dismissed: a departed client holds no server any more.
+func (e *Engine) dismissed(c *client) {
+	if !c.gone {
+		e.hangUp(c, Flush, "client terminated")
+	}
+	e.forget(c)
+}
+
+// settleDeparted ends what a departed client left open on its server, cancels what still runs for a lost one, and takes
+// the server back once it owes nothing.
+func (e *Engine) settleDeparted(s *server) {
+	c := s.cl
+	out, ok := c.sess.Abandon()
+	if !ok {
+		e.dismiss(s, "its client left in the middle of a message")
+		return
+	}
+	if e.bug == BugSyncCommitsDeparted && len(out) > 0 {
+		out = wire.AppendSync(nil)
+	}
+	e.send(&s.link, out)
+	if c.sess.Settled() && s.still(e.bug) {
+		e.release(s)
+		e.dismissed(c)
+		return
+	}
+	if c.lost {
+		e.mourn(c)
+	}
+}
+
+// mourn cancels the unit that runs for a lost client (on_client_loss = cancel): once each, and never one that may be a
+// COMMIT, which the cancel of a wait for replication would acknowledge (trap A11).
+func (e *Engine) mourn(c *client) {
+	unit := c.sess.Ended() + 1
+	if unit > c.sess.Begun() || c.mourned >= unit || c.sess.Protected() {
+		return
+	}
+	c.mourned = unit
+	for _, o := range c.orders {
+		if o.unit == unit && o.state != void {
+			return // somebody has asked for it already
+		}
+	}
+	e.order(c, nil)
+}

@@ -1,0 +1,19 @@
+// Package engine owns the clients, servers and pools of one loop and runs session, lease and cancel together.
+//
+// All of the pooler's behaviour is here and in the packages below: the same code in production and in simulation. One
+// thread calls the events (LoginAsked, Data, Sent, Closed, Dialed, DialFailed, CancelRequested, CancelReady,
+// CancelDone, Tick, Reconfigure, SetGrant, Drain), in order, each with the present time; the engine answers through
+// Outside and never blocks. Outside never calls it back inside a call.
+//
+// Ring 1: imports every package of the ring. No clock, no socket, no goroutine, no randomness: what is random comes in
+// with a login.
+//
+// Where to look: admit.go (login), up.go (client to server), down.go (server to client), pool.go (who gets a server),
+// settle.go (when a server is free, and what is done to it before it goes on), departure.go (clients that leave),
+// loss.go (servers that die), cancel.go, order.go and outcome.go (a CancelRequest's way), timer.go, drain.go.
+//
+// Invariants: a client's bytes reach a server only while it holds it; a server with an unread byte, a fence or an
+// unknown state is not handed on; each ticket is released once and settled once; nothing is indexed by a server's key.
+// Limits: what is queued for one connection stays near highWater plus one receive buffer; a waiting client holds what
+// it had sent when it was paused.
+package engine

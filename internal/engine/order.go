@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/unit"
+)
+
+// orderState is where an order is on its way.
+type orderState uint8
+
+const (
+	inLine   orderState = iota // the upstream carries as many as it may
+	carrying                   // its connection is being opened; nothing is held back
+	retrying                   // that failed, it is tried again in a moment
+	going                      // written or about to be: the fence is up until EOF
+	heard                      // EOF was read; the unit still runs
+	void                       // settled; the driver's answer is still awaited
+)
+
+// order is one cancel to be carried to a server for one unit. Requests for the same unit join it until EOF.
+type order struct {
+	id      Order
+	c       *client
+	srv     *server
+	unit    uint64
+	kind    unit.Kind
+	state   orderState
+	tickets []ticket
+	began   time.Duration
+	step    uint64 // counts states, for timers
+
+	sends     int
+	goAt      time.Duration
+	lastWrite time.Duration // our last write to the server before goAt
+	tries     int
+}
+
+// order cancels the unit that c's server works on; t is nil for a cancel of our own.
+func (e *Engine) order(c *client, t *ticket) {
+	unit := c.sess.Ended() + 1
+	for _, o := range c.orders {
+		if o.unit == unit && o.state < heard {
+			if t != nil {
+				o.tickets = append(o.tickets, *t)
+			}
+			return
+		}
+	}
+	e.lastOrder++
+	o := &order{id: e.lastOrder, c: c, srv: c.srv, unit: unit, kind: c.sess.Kind(), began: e.now}
+	if t != nil {
+		o.tickets = []ticket{*t}
+	}
+	c.orders = append(c.orders, o)
+	if !c.srv.info.HasKey {
+		e.disconnect(o)
+		return
+	}
+	e.orders[o.id] = o
+	e.carry(o)
+	e.after(e.cfg.Cancel.Timeout, func() { e.orderTimedOut(o) })
+}
+
+// disconnect ends the unit in the only way a server without a key leaves us (cancel_fallback = disconnect).
+func (e *Engine) disconnect(o *order) {
+	s := o.srv
+	conn := s.conn
+	e.settleOrder(o, event.Disconnected, "the server gave no cancel key")
+	e.lose(s, loss{reason: "closed to cancel: it gave no cancel key", running: true, disconnect: true})
+	if conn != 0 {
+		e.out.Close(conn, Now)
+	}
+}
+
+func (o *order) become(s orderState) { o.state = s; o.step++ }
+
+// carry opens a connection for the order, when its upstream has room for it.
+func (e *Engine) carry(o *order) {
+	u := o.srv.pool.upstream
+	if u.orders >= e.cfg.Cancel.PerUpstream {
+		o.become(inLine)
+		u.waiting = append(u.waiting, o)
+		return
+	}
+	u.orders++
+	o.become(carrying)
+	o.tries++
+	e.out.Carry(o.id, o.srv.id)
+}
+
+// carried: a connection that carried an order is done; the next in the line gets its place.
+func (e *Engine) carried(o *order) {
+	u := o.srv.pool.upstream
+	u.orders--
+	for len(u.waiting) > 0 && u.orders < e.cfg.Cancel.PerUpstream {
+		next := u.waiting[0]
+		u.waiting = u.waiting[1:]
+		if next.state == inLine {
+			e.carry(next)
+		}
+	}
+}
+
+// CancelReady: the order's connection is open and nothing has been written. This is the last moment to drop it.
+func (e *Engine) CancelReady(now time.Duration, id Order) {
+	e.now = now
+	o := e.orders[id]
+	if o.state == void || !e.runs(o) {
+		e.out.Go(id, false)
+		if o.state != void {
+			e.ended(o)
+		}
+		delete(e.orders, id)
+		e.carried(o)
+		return
+	}
+	o.become(going)
+	o.sends++
+	o.goAt, o.lastWrite = now, o.srv.lastWrite
+	o.srv.fences++
+	e.out.Go(id, true)
+}
+
+// runs tells whether the unit that the order is for still runs on the server that it is for.
+func (e *Engine) runs(o *order) bool {
+	if e.bug == BugCancelNextUnit {
+		return o.srv.phase != dead
+	}
+	return o.c.srv == o.srv && o.srv.phase == leased && o.c.sess.Ended() < o.unit
+}
+
+// CancelDone: the order's connection is closed.
+func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
+	e.now = now
+	o := e.orders[id]
+	switch o.state {
+	case carrying, void:
+		e.notSent(o)
+		return
+	}
+	s := o.srv
+	s.fences--
+	o.release(e)
+	e.carried(o)
+	o.become(heard)
+	if r == Broken && s.phase != dead {
+		e.broken(o)
+	} else if !e.runs(o) || o.c.sess.Ended() >= o.unit {
+		e.ended(o)
+	} else {
+		e.resendLater(o)
+	}
+	if s.phase != dead {
+		e.settle(s)
+	}
+}
+
+// notSent: nothing was written; it is tried again while that makes sense.
+func (e *Engine) notSent(o *order) {
+	was := o.state
+	delay := min(20*time.Millisecond<<min(o.tries, 5), 500*time.Millisecond)
+	if was == void {
+		delete(e.orders, o.id)
+	} else {
+		o.become(retrying)
+		step := o.step
+		e.after(delay, func() {
+			if o.step == step {
+				e.carry(o)
+			}
+		})
+	}
+	e.carried(o)
+}
+
+// broken: something was written and then anything but EOF came. Whether and when the server hears of it is unknown, so
+// it is closed; its client gets what a lost server gives it.
+func (e *Engine) broken(o *order) {
+	s := o.srv
+	conn := s.conn
+	if o.c.sess.Ended() < o.unit {
+		e.settleOrder(o, event.Disconnected, "the cancel's connection broke after it was written")
+	} else {
+		e.ended(o)
+	}
+	e.lose(s, loss{reason: "closed: a cancel for it broke off", running: true, disconnect: true})
+	if conn != 0 {
+		e.out.Close(conn, Now)
+	}
+}
+
+// release closes the clients' cancel connections: nothing of the order is on the wire any more.
+func (o *order) release(e *Engine) {
+	for i := range o.tickets {
+		if t := &o.tickets[i]; !t.released {
+			t.released = true
+			e.out.Release(t.id)
+		}
+	}
+}
+
+// resendLater sends the order again where PostgreSQL may have swallowed the signal: it came when the query had not been
+// read yet. That is so if our last write was shortly before, and the server has been silent since.
+func (e *Engine) resendLater(o *order) {
+	limit := e.cfg.Cancel.Resend
+	if limit == 0 || o.sends > maxResends || o.goAt-o.lastWrite >= limit {
+		return
+	}
+	step := o.step
+	e.after(limit, func() {
+		if o.step == step && o.state == heard && e.runs(o) && o.srv.lastData <= o.lastWrite {
+			e.carry(o)
+		}
+	})
+}
+
+// maxResends is how often an order goes out again.
+const maxResends = 3
+
+// orderTimedOut ends the wait for an order's effect.
+func (e *Engine) orderTimedOut(o *order) {
+	switch o.state {
+	case void, going: // going ends by the driver's own limit, which is the same
+		if o.state == going {
+			e.after(e.cfg.Cancel.Timeout, func() { e.orderTimedOut(o) })
+		}
+	case heard:
+		e.settleOrder(o, event.Swallowed, "the unit still runs at cancel_timeout")
+		e.giveUp(o)
+	default:
+		outcome, reason := event.Failed, "could not be delivered within cancel_timeout"
+		if o.sends > 0 {
+			outcome, reason = event.Swallowed, "the unit still runs at cancel_timeout"
+		}
+		e.settleOrder(o, outcome, reason)
+		e.giveUp(o)
+	}
+}
+
+// giveUp closes a server that works on for a client that is gone.
+func (e *Engine) giveUp(o *order) {
+	if o.c.lost && e.runs(o) {
+		e.dismiss(o.srv, "its client is gone and a cancel did not end what runs")
+	}
+}

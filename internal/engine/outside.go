@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/wire"
+)
+
+// Conn names one adopted connection, of a client or to a server. Outside mints it; the low 32 bits are an
+// index it reuses, the high 32 bits a generation that starts at 1. Zero is no connection.
+type Conn uint64
+
+// Index is the part of the name that Outside reuses: small, dense, fit for a table.
+func (c Conn) Index() uint32 { return uint32(c) }
+
+// MakeConn joins an index and a generation (at least 1).
+func MakeConn(index, generation uint32) Conn { return Conn(generation)<<32 | Conn(index) }
+
+// Server names one server connection, from Dial on. The engine mints it and never uses it twice.
+type Server uint64
+
+// Order names one cancel to be carried to a server. The engine mints it and never uses it twice.
+type Order uint64
+
+// Login names one client that authenticated and waits for its Verdict. Outside mints it.
+type Login uint64
+
+// Ticket names one CancelRequest, so one connection of a client that waits for its end. Outside mints it.
+type Ticket uint64
+
+// How says how a connection is closed.
+type How uint8
+
+const (
+	// Flush sends what is queued, shuts the writing side down, drains at most 64 KB or one second of what the
+	// peer still sends (unread input would turn FIN into RST), then closes.
+	Flush How = iota
+	// Now drops what is queued and closes at once.
+	Now
+)
+
+// Buf is bytes lent by Outside: they belong to it. The engine may read them during Data and refer to them in
+// Forward during that same call; it keeps no reference afterwards.
+type Buf struct {
+	Bytes []byte
+	ID    uint32 // for the driver's own use
+	// More says that the driver stopped at a full buffer: bytes may be waiting in the socket. Another Data
+	// follows without being asked for, an empty one if the socket turns out to be dry (unless the Conn is paused).
+	More bool
+}
+
+// Outside is all the engine can do to the world. No method calls the engine back, blocks, or fails: what
+// becomes of a request arrives later as an event. The production implementation is proxy, the other one sim; one
+// contract suite runs against both.
+type Outside interface {
+	// Forward queues b.Bytes[from:from+n] on to, by reference until Sent accounts for it.
+	Forward(to Conn, b Buf, from, n int)
+	// Send queues a copy of p on to.
+	Send(to Conn, p []byte)
+	// Pause asks for no more Data from c. Data may still follow and is taken.
+	Pause(c Conn)
+	// Resume undoes Pause.
+	Resume(c Conn)
+	// Close closes c; Closed follows, once. Nothing else is said of c in between.
+	Close(c Conn, how How)
+	// Dial opens and logs in a server connection; answered by Dialed or DialFailed.
+	Dial(s Server, t Target)
+	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet;
+	// answered by CancelReady, or by CancelDone with NotSent.
+	Carry(o Order, s Server)
+	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, answered by CancelDone; false
+	// closes the connection unused and is not answered.
+	Go(o Order, write bool)
+	// Admit answers LoginAsked. The verdict's slices belong to the caller of LoginAsked from then on.
+	Admit(l Login, v Verdict)
+	// Release closes the client's cancel connection with FIN. Exactly one for each ticket.
+	Release(t Ticket)
+	// Emit tells a fact. The event must not be kept beyond the call by reference to engine memory: it has none.
+	Emit(e event.Event)
+	// Wake asks for one Tick at the given time or soon after; a later Wake replaces it.
+	Wake(at time.Duration)
+}
+
+// Target is where and as whom a server connection is opened.
+type Target struct {
+	Name     string // the database as clients ask for it: finds the password and settings in the driver
+	Host     string // name, address, or the folder of a Unix socket
+	Port     int
+	Database string
+	User     string
+	Timeout  time.Duration // server_connect_timeout, over everything up to ReadyForQuery
+}
+
+// Request is what a client asks for at login, authenticated already.
+type Request struct {
+	Conn     Conn // reserved for it; Data may come as soon as the verdict is out
+	Remote   string
+	User     string
+	Database string
+	Version  wire.Version // as negotiated: 3.0 or 3.2
+	Params   []wire.Param // startup parameters without user, database and _pq_ ones, in order
+	Random   [20]byte     // fresh from the system: 12 for the key, 8 for names of our own
+}
+
+// Verdict answers a login.
+type Verdict struct {
+	OK      bool
+	Params  []wire.Param // ParameterStatus to send, in order
+	PID     uint32
+	Key     []byte
+	Refusal []byte // when not OK: a complete ErrorResponse, FATAL
+}
+
+// ServerInfo is what a server said while it let us in.
+type ServerInfo struct {
+	Params []wire.Param // ParameterStatus, in order
+	PID    uint32       // 0 when there was no BackendKeyData
+	HasKey bool         // whether a cancel can be carried
+	Extras bool         // whether it took idle_session_timeout=0 and client_connection_check_interval
+}
+
+// Failure is why no server connection came about.
+type Failure struct {
+	// Refused is set when the server itself answered with an ErrorResponse; Code is its SQLSTATE then.
+	Refused bool
+	Code    string
+	Message string // for people, without secrets
+}
+
+// CancelRequest is one CancelRequest as read from the network.
+type CancelRequest struct {
+	PID    uint32
+	Key    []byte
+	ReadAt time.Duration // when it had been read whole
+	Remote string
+}
+
+// Result is how carrying an order ended.
+type Result uint8
+
+const (
+	// NotSent: no byte was written (dial or TLS failed). May be tried again.
+	NotSent Result = iota
+	// Delivered: written whole, then EOF was read.
+	Delivered
+	// Broken: a byte or more was written and then anything but EOF came, or time ran out.
+	Broken
+)

@@ -1,0 +1,18 @@
+package engine
+
+// Bug is a deliberate bug: the simulation must find each of them, or it proves nothing.
+type Bug uint8
+
+// The deliberate bugs.
+const (
+	NoBug                  Bug = iota
+	BugNoFence                 // nothing keeps a server still while a cancel is on the wire
+	BugIgnoreEOF               // the fence falls with ReadyForQuery, not with EOF
+	BugKeyOutlivesClient       // a key works after its client has gone
+	BugCancelNextUnit          // a cancel for unit n is delivered although n+1 runs
+	BugSyncCommitsDeparted     // a departed client's batch is ended by a bare Sync
+	BugUnreadHandOn            // a server is handed on with an unread byte
+)
+
+// Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.
+func (e *Engine) Sabotage(b Bug) { e.bug = b }

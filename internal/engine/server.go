@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/lease"
+	"cancello/internal/wire"
+)
+
+// phase is where a server connection is in its life.
+type phase uint8
+
+const (
+	dialing  phase = iota
+	resting        // clean, at everybody's disposal
+	applying       // leased; the client's settings are on their way
+	leased         // the client's messages flow
+	cleaning       // between two clients, with a chore outstanding
+	dead
+)
+
+// server is one connection to PostgreSQL, from Dial on.
+type server struct {
+	link
+	id    Server
+	pool  *pool
+	phase phase
+	cl    *client
+
+	info    ServerInfo
+	set     *lease.Settings // what it reports
+	initial *lease.Settings // what it reported at login
+
+	pending []byte // a cut message
+	more    bool   // the driver stopped at a full buffer: bytes may be waiting
+	fences  int    // cancels on the wire
+
+	busy   bool          // a query of our own is outstanding
+	sets   []string      // the client's settings: the query outstanding, then those not sent yet
+	chores []lease.Chore // not sent yet
+	step   uint64        // counts queries of our own, for their deadlines
+
+	lastWrite time.Duration // when a client's bytes were sent last
+	lastData  time.Duration // when it was heard last; -1 never
+	restSince time.Duration
+}
+
+// still tells whether nothing keeps the server from another client: no fence, and no byte of it unread.
+func (s *server) still(b Bug) bool {
+	return s.fences == 0 && ((!s.more && len(s.pending) == 0) || b == BugUnreadHandOn)
+}
+
+// dial opens one more server for the pool.
+func (e *Engine) dial(p *pool) {
+	e.lastServer++
+	s := &server{id: e.lastServer, pool: p, lastData: -1}
+	e.servers[s.id] = s
+	p.Dialing++
+	e.out.Dial(s.id, p.target(e.cfg.Timeouts.ServerConnect))
+}
+
+// Dialed: a server connection is logged in. conn carries it from now on.
+func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo) {
+	e.now = now
+	s := e.servers[id]
+	p := s.pool
+	s.conn, s.info = conn, info
+	s.initial = lease.NewSettings(info.Params)
+	s.set = s.initial
+	e.setPeer(conn, nil, s)
+	p.Dialing--
+	p.Live++
+	p.failures, p.lastFailure = 0, Failure{}
+	p.params = s.initial
+	s.phase = cleaning
+	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: p.upstream.name, PID: info.PID, HasKey: info.HasKey})
+	e.admitAll(p)
+	e.handOn(s)
+}
+
+// DialFailed: no connection came about for s.
+func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
+	e.now = now
+	p := e.servers[id].pool
+	delete(e.servers, id)
+	p.Dialing--
+	p.lastFailure = f
+	p.failures++
+	e.out.Emit(event.DialFailed{User: p.name.user, Database: p.name.database, Remote: p.upstream.name, Reason: f.Message})
+	if p.Live == 0 && hopeless(f) {
+		e.failWaiting(p, f)
+	}
+	e.expire(p)
+	e.retry(p)
+	e.sweepPool(p)
+	e.checkDrained()
+}
+
+// hopeless tells whether trying again soon would meet the same answer: the server refused who we are or what we want.
+func hopeless(f Failure) bool {
+	if !f.Refused || len(f.Code) != 5 {
+		return false
+	}
+	switch f.Code[:2] {
+	case "28", "3D", "42", "22", "0A", "08":
+		return true
+	}
+	return false
+}
+
+// retry dials again for those who still wait, later and later.
+func (e *Engine) retry(p *pool) {
+	if p.retrying || !p.Wanted(len(p.logins)) {
+		return
+	}
+	p.retrying = true
+	d := min(50*time.Millisecond<<min(p.failures, 6), time.Second)
+	e.after(d, func() {
+		p.retrying = false
+		e.staff(p)
+	})
+}
+
+// tracks notes a value that the server reports.
+func (s *server) tracks(name, value []byte) {
+	if !s.set.Has(name, value) {
+		s.set = s.set.With(string(name), string(value))
+	}
+}
+
+// command sends a query of our own and sees to it that its answer does not take for ever.
+func (e *Engine) command(s *server, sql string) {
+	s.busy = true
+	s.step++
+	step := s.step
+	e.send(&s.link, wire.AppendQuery(nil, sql))
+	e.after(e.cfg.Timeouts.ServerConnect, func() {
+		if s.step == step && s.busy && s.phase != dead {
+			e.dismiss(s, "no answer within server_connect_timeout to: "+sql)
+		}
+	})
+}
+
+// dismiss closes a server and treats it as lost.
+func (e *Engine) dismiss(s *server, reason string) {
+	if s.phase == dead {
+		return
+	}
+	conn := s.conn
+	e.lose(s, loss{reason: reason, running: true})
+	if conn != 0 {
+		e.out.Close(conn, Now)
+	}
+}
+
+// retire closes a server that nobody holds, politely.
+func (e *Engine) retire(s *server, reason string) {
+	conn := s.conn
+	e.send(&s.link, wire.AppendTerminate(nil))
+	e.lose(s, loss{reason: reason})
+	e.out.Close(conn, Flush)
+}

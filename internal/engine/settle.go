@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"cancello/internal/config"
+	"cancello/internal/lease"
+	"cancello/internal/session"
+	"cancello/internal/wire"
+)
+
+// settle looks at a server after anything that concerned it: whether its client is done with it, and what it needs before
+// somebody else may have it. It is the only place where a lease ends in order.
+func (e *Engine) settle(s *server) {
+	switch {
+	case s.phase == leased && s.cl.departed():
+		e.settleDeparted(s)
+	case s.phase == leased:
+		e.settleLease(s)
+	case s.phase == applying && s.cl.departed():
+		c := s.cl
+		e.detach(s)
+		s.sets = nil
+		s.phase = cleaning // what is outstanding is awaited as a chore
+		e.dismissed(c)
+	}
+	if s.phase == cleaning && !s.busy {
+		e.nextChore(s)
+	}
+}
+
+// nextChore runs what is still to be done to a server between two clients, and hands it on when nothing is. A cancel on
+// the wire is waited for: it would end our own query.
+func (e *Engine) nextChore(s *server) {
+	switch {
+	case s.fences > 0:
+	case len(s.chores) > 0:
+		chore := s.chores[0]
+		s.chores = s.chores[1:]
+		e.command(s, string(chore))
+	case s.still(e.bug):
+		e.handOn(s)
+	}
+}
+
+func (e *Engine) settleLease(s *server) {
+	c := s.cl
+	if c.sess.Free() && s.still(e.bug) {
+		switch {
+		case e.cfg.Pool.Mode == config.Transaction:
+			e.release(s)
+			e.proceed(c)
+			e.closeIfDraining(c)
+			return
+		case e.draining && len(c.pending) == 0:
+			e.closeIfDraining(c)
+			return
+		}
+	}
+	if c.held {
+		e.proceed(c)
+	}
+}
+
+// release takes a server from its client and begins what has to be done to it.
+func (e *Engine) release(s *server) {
+	c := s.cl
+	state := lease.State{
+		Tx: c.sess.Tx(), Session: e.cfg.Pool.Mode == config.Session,
+		Prepared: c.sess.Tags()&(session.TagPrepare|session.TagListen) != 0, Set: c.sess.Tags()&session.TagSet != 0,
+		StaysOpen: s.info.Extras, Identity: e.identityChanged(s),
+	}
+	e.detach(s)
+	s.phase = cleaning
+	s.chores = lease.Chores(state)
+	e.nextChore(s)
+}
+
+// identityChanged tells whether the server runs as somebody else than it logged in as.
+func (e *Engine) identityChanged(s *server) bool {
+	const name = "session_authorization"
+	was, _ := s.initial.Get(name)
+	is, _ := s.set.Get(name)
+	return was != is
+}
+
+// detach parts a server and its client.
+func (e *Engine) detach(s *server) {
+	c := s.cl
+	s.cl, c.srv = nil, nil
+	c.lastSrv = s
+	e.resume(&s.link, pausePeer)
+	e.resume(&c.link, pausePeer)
+}
+
+// applied: a query of the client's settings was answered. With the last one the client's messages flow.
+func (e *Engine) applied(s *server) {
+	if s.sets = s.sets[1:]; len(s.sets) > 0 {
+		e.command(s, s.sets[0])
+		return
+	}
+	c := s.cl
+	for _, p := range s.set.Params() { // what it asked for as given, it now learns as the server reads it
+		if v, ok := c.told.Get(p.Name); !ok || v != p.Value {
+			e.tell(c, p.Name, p.Value)
+		}
+	}
+	c.told = s.set
+	s.phase = leased
+	e.proceed(c)
+}
+
+// tell sends a client a ParameterStatus.
+func (e *Engine) tell(c *client, name, value string) {
+	c.told = c.told.With(name, value)
+	e.send(&c.link, wire.AppendParameterStatus(nil, name, value))
+}
+
+// follow is what a client was told after its server has reported a value to it. The two share one list while they agree.
+func follow(c *client, s *server, r session.Report) *lease.Settings {
+	if c.told.Has(r.Name, r.Value) {
+		return c.told
+	}
+	told := c.told.With(string(r.Name), string(r.Value))
+	if lease.Same(told, s.set) && len(lease.Tell(told, s.set)) == 0 {
+		return s.set
+	}
+	return told
+}

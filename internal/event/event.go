@@ -1,0 +1,98 @@
+package event
+
+import "time"
+
+// Event is a fact that happened. Consumers switch on the concrete type.
+type Event interface{ event() }
+
+// Outcome is how one CancelRequest ended (docs/cancel.md). Each request has exactly one.
+type Outcome uint8
+
+// The outcomes, in the order of a cancel's way.
+const (
+	Cancelled    Outcome = iota // the server ended the unit with 57014 after a send
+	Late                        // sent, but the unit ended otherwise
+	Finished                    // the unit had ended before anything was sent
+	Swallowed                   // sent, and still running at cancel_timeout: left to PostgreSQL
+	Idle                        // the client had nothing running
+	Unqueued                    // the unit was waiting for a server and was answered 57014 by Cancello
+	Disconnected                // the server has no key: its connection was closed
+	UnknownKey                  // no client has this key
+	Forged                      // a 3.2 key whose MAC is wrong
+	Malformed                   // not a CancelRequest we could read a key from
+	Failed                      // could not be delivered within cancel_timeout
+)
+
+var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed"}
+
+// String is the name used in logs and metrics.
+func (o Outcome) String() string { return outcomeNames[o] }
+
+// Outcomes is how many there are.
+const Outcomes = len(outcomeNames)
+
+// CancelSettled: a CancelRequest reached its outcome. No key is in it.
+type CancelSettled struct {
+	Outcome        Outcome
+	Ticket         uint64 // 0 for a cancel of Cancello's own
+	Remote         string // where the request came from; empty for our own
+	User, Database string // of the client it named; empty when unknown
+	PID            uint32 // the client's pid as we gave it
+	Unit           uint64 // serial of the unit; 0 where none was meant
+	Kind           string // "query", "batch", "function call"; empty where none was meant
+	Sends          int    // how often it went out to the server
+	Took           time.Duration
+	Reason         string // for people: why it failed
+}
+
+// ClientJoined: a client was let in.
+type ClientJoined struct {
+	PID                    uint32
+	User, Database, Remote string
+}
+
+// ClientLeft: a client is gone, for the reason given.
+type ClientLeft struct {
+	PID            uint32
+	User, Database string
+	Reason         string
+}
+
+// ServerOpened: a server connection is ready.
+type ServerOpened struct {
+	Server                 uint64
+	User, Database, Remote string
+	PID                    uint32
+	HasKey                 bool
+}
+
+// ServerClosed: a server connection is gone, for the reason given.
+type ServerClosed struct {
+	Server         uint64
+	User, Database string
+	Reason         string
+}
+
+// DialFailed: a server connection could not be opened.
+type DialFailed struct {
+	User, Database, Remote string
+	Reason                 string
+}
+
+// LoginRefused: an authenticated client was refused.
+type LoginRefused struct {
+	User, Database, Remote string
+	Code, Reason           string
+}
+
+// Drained: a drain is over, no client is left.
+type Drained struct{}
+
+func (CancelSettled) event() {}
+func (ClientJoined) event()  {}
+func (ClientLeft) event()    {}
+func (ServerOpened) event()  {}
+func (ServerClosed) event()  {}
+func (DialFailed) event()    {}
+func (LoginRefused) event()  {}
+func (Drained) event()       {}
