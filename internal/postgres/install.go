@@ -109,8 +109,8 @@ func places() []place {
 	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		// A link beside initdb's link: the real folder has the rest.
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			all = append(all, place{dir: filepath.Dir(real), how: "PATH"})
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			all = append(all, place{dir: filepath.Dir(target), how: "PATH"})
 		}
 	}
 	if path, err := exec.LookPath("pg_config"); err == nil {
