@@ -58,7 +58,7 @@ type Loop struct {
 	stalls  deadlines
 }
 
-// New makes a loop. It holds two descriptors until Run has returned (or Stop, if Run was never called).
+// New makes a loop. It holds two descriptors until Run has returned.
 func New() (*Loop, error) {
 	l := &Loop{began: time.Now()}
 	if err := l.epoll.open(); err != nil {
@@ -71,10 +71,11 @@ func New() (*Loop, error) {
 }
 
 // errRunTwice is a mistake of the caller.
-var errRunTwice = errors.New("event loop: Run was called twice, or after Stop")
+var errRunTwice = errors.New("event loop: Run was called twice")
 
 // Run turns the loop on this goroutine's thread until Stop. What was posted before Stop has run when it returns,
-// and every descriptor it held is closed; connections still open get no Closed then.
+// and every descriptor it held is closed; connections still open get no Closed then. It may be called once; after a
+// Stop that came first it runs what was posted and returns.
 func (l *Loop) Run(h Handler) error {
 	if !l.mail.start() {
 		return errRunTwice
@@ -99,11 +100,7 @@ func (l *Loop) Run(h Handler) error {
 }
 
 // Stop ends Run soon. It may be called from any goroutine, and more than once.
-func (l *Loop) Stop() {
-	if l.mail.stop() {
-		l.epoll.close()
-	}
-}
+func (l *Loop) Stop() { l.mail.stop() }
 
 // Post runs f on the loop, in the order of the calls. False says that the loop was stopped and f will not run.
 func (l *Loop) Post(f func(now time.Duration)) bool { return l.mail.put(f) }

@@ -23,32 +23,24 @@ type mailbox struct {
 	bell  int                   // an eventfd
 }
 
-// start says whether the loop may run: once, and not after stop.
+// start says whether the loop may run: once.
 func (m *mailbox) start() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.started || m.mu.stopped {
+	if m.mu.started {
 		return false
 	}
 	m.mu.started = true
 	return true
 }
 
-// stop lets no more in. It says whether the caller must release the descriptors, since no Run will.
-func (m *mailbox) stop() (release bool) {
+// stop lets no more in.
+func (m *mailbox) stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.mu.stopped {
-		return false
-	}
 	m.mu.stopped = true
 	m.waiting.Store(true)
-	if !m.mu.started {
-		m.mu.closed = true
-		return true
-	}
 	m.ring()
-	return false
 }
 
 // close is said by a Run that ends, perhaps by an error: nothing will be run any more.

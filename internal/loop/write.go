@@ -161,10 +161,10 @@ func (l *Loop) write(c engine.Conn) {
 		k.moved = k.moved || n > 0
 		sent = n
 	}
-	switch k.state {
-	case flushing:
+	switch {
+	case k.state == flushing:
 		l.flushed(c, k)
-	case open, reserved:
+	case k.state == open || k.state == reserved && !k.asked:
 		l.calling = true
 		l.h.Sent(l.Now(), c, sent)
 		l.calling = false
