@@ -1,0 +1,67 @@
+package obs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"cancello/internal/event"
+)
+
+// writeLine words one event. Fields that are empty are left out, so that a line says only what is known.
+func writeLine(log *slog.Logger, e event.Event) {
+	switch e := e.(type) {
+	case event.CancelSettled:
+		log.Log(context.Background(), cancelLevel(e.Outcome), "cancel", cancelFields(e)...)
+	case event.ClientJoined:
+		log.Info("client joined", "pid", e.PID, "user", e.User, "database", e.Database, "remote", e.Remote)
+	case event.ClientLeft:
+		log.Info("client left", "pid", e.PID, "user", e.User, "database", e.Database, "reason", e.Reason)
+	case event.ServerOpened:
+		log.Info("server connected", "server", e.Server, "pid", e.PID, "user", e.User, "database", e.Database,
+			"remote", e.Remote, "cancel_key", e.HasKey)
+	case event.ServerClosed:
+		log.Info("server closed", "server", e.Server, "user", e.User, "database", e.Database, "reason", e.Reason)
+	case event.DialFailed:
+		log.Warn("server connection failed", "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
+	case event.LoginRefused:
+		log.Warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
+	case event.Drained:
+		log.Info("drained: the last client has left")
+	default:
+		log.Warn("event without a wording", "type", fmt.Sprintf("%T", e))
+	}
+}
+
+// cancelLevel is a warning where a request did not do what its sender wanted for a reason an operator can change.
+func cancelLevel(o event.Outcome) slog.Level {
+	switch o {
+	case event.Swallowed, event.Disconnected, event.Forged, event.Failed:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+func cancelFields(e event.CancelSettled) []any {
+	f := make([]any, 0, 22)
+	f = append(f, "outcome", e.Outcome.String())
+	if e.PID != 0 {
+		f = append(f, "pid", e.PID)
+	}
+	if e.User != "" {
+		f = append(f, "user", e.User, "database", e.Database)
+	}
+	if e.Unit != 0 {
+		f = append(f, "unit", e.Unit, "kind", e.Kind)
+	}
+	f = append(f, "sends", e.Sends, "ms", float64(e.Took.Microseconds())/1000)
+	if e.Remote != "" {
+		f = append(f, "remote", e.Remote)
+	} else if e.Ticket == 0 {
+		f = append(f, "origin", "cancello")
+	}
+	if e.Reason != "" {
+		f = append(f, "reason", e.Reason)
+	}
+	return f
+}

@@ -1,0 +1,82 @@
+package obs
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"cancello/internal/event"
+)
+
+// queueLen is how many events may wait for a slow log before lines are dropped.
+const queueLen = 4096
+
+// Sink takes events. Create it with New, end it with Close. Emit may be called from any goroutine.
+type Sink struct {
+	log      *slog.Logger
+	outcomes [event.Outcomes]atomic.Uint64
+	dropped  atomic.Uint64
+
+	closing sync.RWMutex // held shared by Emit, so that Close never closes the queue under a sender
+	closed  bool
+	queue   chan event.Event
+	done    chan struct{}
+}
+
+// New returns a Sink that writes to log.
+func New(log *slog.Logger) *Sink {
+	s := &Sink{log: log, queue: make(chan event.Event, queueLen), done: make(chan struct{})}
+	go s.write()
+	return s
+}
+
+// Emit counts the event and queues its line. It never blocks; after Close it only counts.
+func (s *Sink) Emit(e event.Event) {
+	if c, ok := e.(event.CancelSettled); ok {
+		s.outcomes[c.Outcome].Add(1)
+	}
+	s.closing.RLock()
+	defer s.closing.RUnlock()
+	if s.closed {
+		return
+	}
+	select {
+	case s.queue <- e:
+	default:
+		s.dropped.Add(1)
+	}
+}
+
+// Close writes what is queued and ends the Sink's goroutine. A second call does nothing.
+func (s *Sink) Close() {
+	s.closing.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.queue)
+	}
+	s.closing.Unlock()
+	<-s.done
+}
+
+// write is the one goroutine of the Sink.
+func (s *Sink) write() {
+	defer close(s.done)
+	for e := range s.queue {
+		if n := s.dropped.Swap(0); n > 0 {
+			s.log.Warn("log lines dropped: the log's destination is too slow", "lines", n)
+		}
+		writeLine(s.log, e)
+	}
+	if n := s.dropped.Swap(0); n > 0 {
+		s.log.Warn("log lines dropped: the log's destination is too slow", "lines", n)
+	}
+}
+
+// Counts is how many cancels have reached each outcome since New, indexed by event.Outcome.
+func (s *Sink) Counts() [event.Outcomes]uint64 {
+	var c [event.Outcomes]uint64
+	for i := range c {
+		c[i] = s.outcomes[i].Load()
+	}
+	return c
+}

@@ -1,0 +1,115 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"cancello/internal/auth"
+	"cancello/internal/event"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+)
+
+// authenticate asks the client for what the method wants. A sqlstate.Error is for the client; what the log may know
+// beyond it is emitted here.
+func (v *visit) authenticate(user, database string) error {
+	var nonce [16]byte
+	random(nonce[:])
+	x := v.p.set.Verifier.Begin(user, nonce[:])
+	x.Use(v.p.derived.get(user))
+	ask := x.First()
+	for done := ask == nil; !done; {
+		if len(ask) > 0 {
+			if _, err := v.nc.Write(ask); err != nil {
+				return err
+			}
+		}
+		body, err := v.passwordMessage()
+		if err != nil {
+			return err
+		}
+		step := func() error {
+			ask, done, err = x.Receive(body)
+			return err
+		}
+		if x.Costly() {
+			err = v.p.gate.through(v.ctx, step)
+		} else {
+			err = step()
+		}
+		if err != nil {
+			v.notAuthenticated(user, database, x.Reason(), err)
+			return err
+		}
+	}
+	v.p.derived.put(user, x.Derived())
+	if len(ask) > 0 { // the server's own proof, last step of SCRAM
+		_, err := v.nc.Write(ask)
+		return err
+	}
+	return nil
+}
+
+// notAuthenticated tells the log, which may know more than the client.
+func (v *visit) notAuthenticated(user, database, reason string, err error) {
+	var said sqlstate.Error
+	if !errors.As(err, &said) {
+		return
+	}
+	v.p.set.Emit(event.LoginRefused{User: user, Database: database, Remote: v.remote, Code: said.Code, Reason: reason})
+}
+
+// passwordMessage reads the body of a 'p' message. A client that closes here, to ask its user for the password, is
+// no error worth a word.
+func (v *visit) passwordMessage() ([]byte, error) {
+	var head [wire.HeaderLen]byte
+	if _, err := io.ReadFull(v.r, head[:]); err != nil {
+		return nil, err
+	}
+	if head[0] != wire.MsgPassword {
+		return nil, sqlstate.ProtocolViolation(fmt.Sprintf("expected password response, got message type %d", head[0]))
+	}
+	_, n, err := wire.FrontendHeader(head[:])
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, n)
+	_, err = io.ReadFull(v.r, body)
+	return body, err
+}
+
+// keyring keeps what was derived for a password by somebody's name, so that the derivation is paid once. It holds
+// secrets, in memory only, and no more names than have logged in with success.
+type keyring[K comparable, V any] struct {
+	mu   sync.Mutex
+	keys map[K]*V
+}
+
+func (k *keyring[K, V]) get(name K) *V {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keys[name]
+}
+
+func (k *keyring[K, V]) put(name K, v *V) {
+	if v == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys == nil {
+		k.keys = map[K]*V{}
+	}
+	k.keys[name] = v
+}
+
+// The rings of a Proxy.
+type (
+	derivedRing = keyring[string, auth.Derived]
+	loginRing   = keyring[account, auth.LoginKeys]
+)
+
+// account is whom a server knows.
+type account struct{ upstream, user string }

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"cancello/internal/auth"
+	"cancello/internal/event"
+	"cancello/internal/pgtest/fake"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const testUserlist = `"ann" "secret"
+"hash" "md50d2b2a7ed6d0f3a9bd8e0f5fb2a0ce8d"
+`
+
+func TestAuthenticate(t *testing.T) {
+	tests := []struct {
+		method         auth.Method
+		user, password string
+		code           string // empty: let in
+	}{
+		{auth.Trust, "whoever", "", ""},
+		{auth.Plain, "ann", "secret", ""},
+		{auth.Plain, "ann", "mistaken", "28P01"},
+		{auth.Plain, "bob", "secret", "28P01"},
+		{auth.SCRAM, "ann", "secret", ""},
+		{auth.SCRAM, "ann", "secret", ""}, // from the kept key
+		{auth.SCRAM, "ann", "mistaken", "28P01"},
+		{auth.SCRAM, "bob", "secret", "28P01"},
+		{auth.SCRAM, "hash", "secret", "28P01"},
+	}
+	worlds := map[auth.Method]*world{}
+	for _, m := range []auth.Method{auth.Trust, auth.Plain, auth.SCRAM} {
+		worlds[m] = start(t, newScript(), withVerifier(m, testUserlist))
+	}
+	for _, tt := range tests {
+		t.Run(tt.method.String()+" "+tt.user+" "+tt.password, func(t *testing.T) {
+			w := worlds[tt.method]
+			cfg, err := pgconn.ParseConfig("postgres://" + tt.user + ":" + tt.password + "@" + w.addr() + "/db?sslmode=disable")
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := pgconn.ConnectConfig(context.Background(), cfg)
+			if tt.code == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Conn().Close()
+				return
+			}
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != tt.code {
+				t.Fatalf("got %v, want SQLSTATE %s", err, tt.code)
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			last, ok := w.events[len(w.events)-1].(event.LoginRefused)
+			if !ok || last.User != tt.user || last.Code != tt.code || last.Reason == "" || strings.Contains(last.Reason, tt.password) {
+				t.Errorf("event %+v", last)
+			}
+		})
+	}
+}
+
+func TestPasswordMessageOfTheWrongKind(t *testing.T) {
+	tests := []struct {
+		name string
+		send []byte
+		code string // empty: closed without a word
+	}{
+		{"a query", fake.Query("SELECT 1"), "08P01"},
+		{"too long", []byte{'p', 0x7f, 0xff, 0xff, 0xff}, "08P01"},
+		{"too short", []byte{'p', 0, 0, 0, 3}, "08P01"},
+		{"no terminator", fake.Msg('p', []byte("secret")), "08P01"},
+		{"empty", fake.Msg('p', ""), "28P01"},
+	}
+	w := start(t, newScript(), withVerifier(auth.Plain, testUserlist))
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := fake.Dial(t, w.addr())
+			c.Put(fake.Startup(fake.V30, "user", "ann"))
+			c.Want("R")
+			c.Put(tt.send)
+			c.WantError(tt.code)
+			c.WantEOF()
+		})
+	}
+}
+
+// The password, and the first query with it, may come in one segment.
+func TestQueryPipelinedWithPassword(t *testing.T) {
+	w := start(t, newScript(), withVerifier(auth.Plain, testUserlist))
+	c := fake.Dial(t, w.addr())
+	c.Put(fake.Startup(fake.V30, "user", "ann"), fake.Msg('p', "secret"), fake.Query("SELECT 1"))
+	c.Want("RRSSKZ")
+	if got := next(t, w.got, "the query"); got.bytes != string(fake.Query("SELECT 1")) {
+		t.Errorf("the engine got %q", got.bytes)
+	}
+}

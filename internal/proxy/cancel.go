@@ -1,0 +1,31 @@
+package proxy
+
+import (
+	"time"
+
+	"cancello/internal/engine"
+	"cancello/internal/wire"
+)
+
+// cancel tells the engine of a CancelRequest and waits until the client's connection may be closed. Nothing is ever
+// sent on it (protocol-flow-canceling-requests). The client's own socket is drained first, so that what it sent
+// before the request has been seen when the request is judged.
+func (v *visit) cancel(s wire.Startup) {
+	p := v.p
+	t := engine.Ticket(p.ids.Add(1))
+	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
+	released := make(chan struct{})
+	if !p.loop.Post(func(now time.Duration) {
+		p.own.tickets[t] = released
+		if c, ok := p.engine.CancelTarget(r.PID, r.Key); ok {
+			p.loop.Drain(c)
+		}
+		p.engine.CancelRequested(now, t, r)
+	}) {
+		return
+	}
+	select {
+	case <-released:
+	case <-p.ctx.Done():
+	}
+}

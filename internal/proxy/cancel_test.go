@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"cancello/internal/engine"
+	"cancello/internal/event"
+	"cancello/internal/pgtest/fake"
+)
+
+func TestCancelRequestForms(t *testing.T) {
+	key := func(n int) []byte { return bytes.Repeat([]byte{0xAB}, n) }
+	tests := []struct {
+		name    string
+		before  [][]byte // packets in front, each answered N
+		pid     uint32
+		key     []byte
+		raw     []byte // in place of pid and key
+		reaches bool   // the engine; else it is malformed
+	}{
+		{name: "3.0", pid: testPID, key: key(4), reaches: true},
+		{name: "3.2", pid: testPID, key: key(32), reaches: true},
+		{name: "longest", pid: testPID, key: key(256), reaches: true},
+		{name: "without a key", pid: testPID, key: nil, reaches: true},
+		{name: "all zero", pid: 0, key: make([]byte, 4), reaches: true},
+		{name: "behind SSLRequest", before: [][]byte{sslRequest}, pid: testPID, key: key(4), reaches: true},
+		{name: "behind GSSENCRequest", before: [][]byte{gssRequest}, pid: testPID, key: key(4), reaches: true},
+		{name: "behind both", before: [][]byte{gssRequest, sslRequest}, pid: testPID, key: key(32), reaches: true},
+		{name: "too long", pid: testPID, key: key(257)},
+		{name: "without a pid", raw: fake.Msg(0, fake.CancelCode)},
+		{name: "half a pid", raw: fake.Msg(0, fake.CancelCode, uint16(1))},
+	}
+	w := start(t, newScript())
+	malformed := 0
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := fake.Dial(t, w.addr())
+			for _, b := range tt.before {
+				c.Put(b)
+				if got := c.Byte(); got != 'N' {
+					t.Fatalf("got %q, want N", got)
+				}
+			}
+			if tt.raw == nil {
+				tt.raw = fake.Cancel(tt.pid, tt.key)
+			}
+			before := w.loop.Now()
+			c.Put(tt.raw)
+			c.WantEOF() // and not a byte before
+			if !tt.reaches {
+				malformed++
+				if got := w.settled(); len(got) != malformed || got[malformed-1] != event.Malformed {
+					t.Errorf("outcomes %v, want one more malformed", got)
+				}
+				return
+			}
+			r := next(t, w.cancels, "the cancel")
+			if r.PID != tt.pid || !bytes.Equal(r.Key, tt.key) || r.Remote != c.LocalAddr().String() {
+				t.Errorf("the engine got pid %d, %d bytes of key, from %s", r.PID, len(r.Key), r.Remote)
+			}
+			if after := w.loop.Now(); r.ReadAt < before || r.ReadAt > after {
+				t.Errorf("ReadAt = %v, not within %v and %v", r.ReadAt, before, after)
+			}
+		})
+	}
+}
+
+func TestCancelConnectionStaysUntilRelease(t *testing.T) {
+	s := newScript()
+	tickets := make(chan engine.Ticket, 1)
+	s.cancel = func(_ *script, tk engine.Ticket, _ engine.CancelRequest) { tickets <- tk }
+	w := start(t, s)
+	c := fake.Dial(t, w.addr())
+	c.Put(fake.Cancel(1, testKey))
+	tk := next(t, tickets, "the cancel")
+	c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !isTimeout(err) {
+		t.Fatalf("read %d bytes, %v before the ticket was released", n, err)
+	}
+	w.on(func(time.Duration) { s.out.Release(tk) })
+	c.WantEOF()
+	w.on(func(time.Duration) {
+		if len(w.own.tickets) != 0 {
+			t.Error("the ticket is still kept")
+		}
+	})
+}
+
+// What a client has sent before somebody asks to cancel it is seen by the engine before the request is, even where
+// the loop has not read it yet.
+func TestClientIsReadBeforeItsCancelIsJudged(t *testing.T) {
+	s := newScript()
+	var client engine.Conn
+	var order []string
+	asked, sent := make(chan struct{}), make(chan struct{})
+	s.login = func(s *script, _ time.Duration, l engine.Login, r engine.Request) {
+		client = r.Conn
+		s.out.Admit(l, admitted())
+	}
+	s.target = func(pid uint32, key []byte) (engine.Conn, bool) {
+		close(asked)
+		<-sent // the loop stands still, so nobody has read what the client sends now
+		return client, pid == testPID && bytes.Equal(key, testKey)
+	}
+	s.data = func(_ *script, _ engine.Conn, b engine.Buf) {
+		if len(b.Bytes) > 0 {
+			order = append(order, "data")
+		}
+	}
+	s.cancel = func(s *script, tk engine.Ticket, _ engine.CancelRequest) {
+		order = append(order, "cancel")
+		s.out.Release(tk)
+	}
+	w := start(t, s)
+	c := fake.Dial(t, w.addr())
+	c.Login(fake.V30, "user", "u")
+	x := fake.Dial(t, w.addr())
+	x.Put(fake.Cancel(testPID, testKey))
+	<-asked
+	c.Put(fake.Query("SELECT 1"))
+	close(sent)
+	x.WantEOF()
+	w.on(func(time.Duration) {
+		if !slices.Equal(order, []string{"data", "cancel"}) {
+			t.Errorf("order %v, want data before cancel", order)
+		}
+	})
+}

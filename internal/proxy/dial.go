@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"cancello/internal/auth"
+	"cancello/internal/engine"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// extras are startup parameters for our own good, which survive DISCARD ALL since they come with the startup packet:
+// a pooled server must not be closed for being idle, and one that we close in the middle of a statement should
+// notice and stop. PostgreSQL has both since 14; who refuses them is asked again without.
+var extras = []wire.Param{
+	{Name: "idle_session_timeout", Value: "0"},
+	{Name: "client_connection_check_interval", Value: "10s"},
+}
+
+// dial opens and logs in a server connection and tells the engine how it went. bare: this upstream is known to
+// refuse the extras.
+func (p *Proxy) dial(s engine.Server, t engine.Target, bare bool) {
+	ctx, cancel := context.WithTimeout(p.ctx, t.Timeout)
+	defer cancel()
+	a, err := p.connect(ctx, t, bare)
+	var no *refusal
+	if errors.As(err, &no) && !bare && no.extras() {
+		if a, err = p.connect(ctx, t, true); err == nil {
+			a.bare = true
+		}
+	}
+	if err != nil {
+		f := failure(t, err)
+		p.loop.Post(func(now time.Duration) { p.engine.DialFailed(now, s, f) })
+		return
+	}
+	if !p.loop.Post(func(now time.Duration) { p.serverReady(now, s, a) }) {
+		unix.Close(a.fd)
+	}
+}
+
+// connect dials and logs in once. The arrival's descriptor belongs to the caller.
+func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arrival, error) {
+	network, addr := address(t)
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close() // the descriptor that is handed over is a duplicate
+	unbind := p.bind(nc)
+	defer unbind()
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		nc.SetDeadline(deadline)
+	}
+	l := &serverLogin{p: p, ctx: ctx, nc: nc, r: bufio.NewReader(nc), target: t}
+	l.backend.addr = nc.RemoteAddr()
+	if err := l.run(bare); err != nil {
+		return nil, err
+	}
+	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t)}
+	a.info.Extras = !bare && !l.renegotiated
+	a.info.PID = a.pid
+	a.fd, err = detach(nc)
+	return a, err
+}
+
+// failure words why there is no connection. The message names the upstream and holds no secret.
+func failure(t engine.Target, err error) engine.Failure {
+	var no *refusal
+	switch {
+	case errors.As(err, &no):
+		return engine.Failure{Refused: true, Code: no.code, Message: fmt.Sprintf("server %s refused user %q: %s", upstream(t), t.User, no.message)}
+	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
+		return engine.Failure{Message: fmt.Sprintf("server %s did not let us in within server_connect_timeout = %v", upstream(t), t.Timeout)}
+	}
+	return engine.Failure{Message: fmt.Sprintf("server %s: %s", upstream(t), netReason(err))}
+}
+
+// refusal is an ErrorResponse from a server that we wanted to log in to.
+type refusal struct{ code, message string }
+
+func (r *refusal) Error() string { return r.message }
+
+// extras says whether the refusal may be meant for our startup parameters. It isn't where the server names something
+// else: who we are (class 28), the database, its limits, its own state.
+func (r *refusal) extras() bool {
+	switch {
+	case len(r.code) == 5 && r.code[:2] == "28", r.code == sqlstate.CodeInvalidCatalogName, r.code == sqlstate.CodeTooManyConnections:
+		return false
+	case len(r.code) == 5 && r.code[:4] == "57P0":
+		return false
+	}
+	return true
+}
+
+// serverLogin is the conversation with a server up to its ReadyForQuery.
+type serverLogin struct {
+	p            *Proxy
+	ctx          context.Context
+	nc           net.Conn
+	r            *bufio.Reader
+	target       engine.Target
+	auth         *auth.Login
+	authOK       bool
+	renegotiated bool // it took our startup parameters for protocol extensions
+	backend      backend
+	info         engine.ServerInfo
+	read         int // bytes so far
+}
+
+// run asks for protocol 3.0: 3.2 changes only the length of keys, which clients never see, and there are servers
+// that answer it with silence.
+func (l *serverLogin) run(bare bool) error {
+	params := []wire.Param{{Name: "user", Value: l.target.User}, {Name: "database", Value: l.target.Database}}
+	if !bare {
+		params = append(params, extras...)
+	}
+	var nonce [16]byte
+	random(nonce[:])
+	acc := account{upstream(l.target), l.target.User}
+	l.auth = auth.NewLogin(l.target.User, l.p.password(l.target), nonce[:])
+	l.auth.Use(l.p.loginKeys.get(acc))
+	if _, err := l.nc.Write(wire.AppendStartup(nil, wire.V30, params)); err != nil {
+		return err
+	}
+	for {
+		typ, body, err := l.message()
+		if err != nil {
+			return err
+		}
+		ready, err := l.take(typ, body)
+		if err != nil {
+			return err
+		}
+		if ready {
+			l.p.loginKeys.put(acc, l.auth.Keys())
+			return nil
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package proxy is everything between the network and the engine that may block: listening, startup packets,
+// authentication, dialing and logging in to servers, carrying cancels. It implements engine.Outside over a loop.
+//
+// Role: a driver. It may import loop, and of the pure packages engine, auth, config, event, sqlstate and wire.
+//
+// Two worlds. The loop's goroutine runs the engine, and what it owns is grouped in the field own: touched there
+// and nowhere else, so without a lock. Everything slow is a goroutine per connection on net.Conn with deadlines,
+// straight-line code, which reaches the loop's world by Post only. After login the socket's descriptor moves to
+// the loop and the goroutine ends.
+//
+// Invariants:
+//   - A socket is closed with FIN, never with RST, after an ErrorResponse that says why, wherever the protocol
+//     lets one be said. Nothing at all is said to a CancelRequest.
+//   - Each connection reserved from the loop is adopted or abandoned exactly once; each ticket of a CancelRequest
+//     leads to exactly one CancelRequested; each Dial, Carry and Go is answered as engine.Outside says, unless
+//     the loop has stopped.
+//   - A server's cancel key stays in this package; passwords stay in the goroutine that needs them. Neither is in
+//     an error, an event or a log line.
+//   - An order goes to the address that the session of its server is connected to, not to its name, and its socket
+//     is opened when the order comes, never ahead.
+//   - Lengths are judged before anything is allocated.
+//
+// Limits: maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
+// cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
+// ReadyForQuery; lingerBytes and lingerTime after a FIN.
+package proxy

@@ -1,0 +1,38 @@
+package proxy
+
+import (
+	"time"
+
+	"cancello/internal/config"
+	"cancello/internal/engine"
+)
+
+// Engine is what the proxy drives, on the loop's goroutine only: *engine.Engine, or a scripted one in tests. It has
+// as many methods as there are events in the contract of engine.Outside; cutting it up would hide that they are one.
+type Engine interface {
+	LoginAsked(now time.Duration, l engine.Login, r engine.Request)
+	Data(now time.Duration, c engine.Conn, b engine.Buf)
+	Sent(now time.Duration, c engine.Conn, n int)
+	Closed(now time.Duration, c engine.Conn, err error)
+	Dialed(now time.Duration, s engine.Server, c engine.Conn, info engine.ServerInfo)
+	DialFailed(now time.Duration, s engine.Server, f engine.Failure)
+	CancelTarget(pid uint32, key []byte) (engine.Conn, bool)
+	CancelRequested(now time.Duration, t engine.Ticket, r engine.CancelRequest)
+	CancelReady(now time.Duration, o engine.Order)
+	CancelDone(now time.Duration, o engine.Order, r engine.Result)
+	Tick(now time.Duration)
+	Reconfigure(now time.Duration, c config.Config)
+	Drain(now time.Duration)
+}
+
+// handler stands between loop and engine: it only overhears the end of server connections.
+type handler struct {
+	Engine
+	p *Proxy
+}
+
+// Closed forgets what was kept of a server connection, then tells the engine.
+func (h handler) Closed(now time.Duration, c engine.Conn, err error) {
+	h.p.serverClosed(c)
+	h.Engine.Closed(now, c, err)
+}

@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"container/list"
+	"net"
+	"sync"
+)
+
+// maxSilent is how many connections may be open that have not sent a complete startup packet, or that only wait for
+// the other side's FIN. One more closes the oldest of them: whoever hoards connections keeps no cancel out.
+const maxSilent = 1000
+
+// lobby holds the connections that have no right to stay.
+type lobby struct {
+	limit int
+	mu    sync.Mutex
+	queue list.List // of *place, the oldest first
+}
+
+// place is one connection's in the lobby.
+type place struct {
+	nc      net.Conn
+	element *list.Element // nil once it has left
+	evicted bool
+}
+
+func newLobby(limit int) *lobby { return &lobby{limit: limit} }
+
+// enter takes a place, if need be the oldest one's.
+func (l *lobby) enter(nc net.Conn) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue.Len() >= l.limit {
+		l.evict()
+	}
+	pl := &place{nc: nc}
+	pl.element = l.queue.PushBack(pl)
+	return pl
+}
+
+// leave gives the place up and says whether it had been taken away before.
+func (l *lobby) leave(pl *place) (evicted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if pl.element != nil {
+		l.queue.Remove(pl.element)
+		pl.element = nil
+	}
+	return pl.evicted
+}
+
+// makeRoom closes the oldest connection, if there is one: descriptors have run out.
+func (l *lobby) makeRoom() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evict()
+}
+
+// evict takes the oldest one's place. Its goroutine wakes from its read and closes the connection.
+func (l *lobby) evict() {
+	front := l.queue.Front()
+	if front == nil {
+		return
+	}
+	pl := l.queue.Remove(front).(*place)
+	pl.element, pl.evicted = nil, true
+	pl.nc.SetDeadline(longAgo)
+}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"time"
+
+	"cancello/internal/engine"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+)
+
+// loginsPerClient times max_client_conn is how many clients may be between startup packet and hand-over; PostgreSQL
+// allows as many (MaxLivePostmasterChildren in postmaster.c).
+const loginsPerClient = 2
+
+// login takes a client from its startup packet to the loop. After an error the connection is still the caller's;
+// a sqlstate.Error among them is for the client.
+func (v *visit) login(s wire.Startup) error {
+	n, err := wire.Negotiate(s.Version, s.Params)
+	if err != nil {
+		return err
+	}
+	if n.Reply {
+		if _, err := v.nc.Write(wire.AppendNegotiateProtocolVersion(nil, n.Version, n.Unsupported)); err != nil {
+			return err
+		}
+	}
+	if v.p.draining.Load() {
+		return sqlstate.Draining()
+	}
+	limit := v.p.config.Load().Pool.MaxClientConn
+	defer v.p.loggingIn.Add(-1)
+	if v.p.loggingIn.Add(1) > int64(limit)*loginsPerClient {
+		return sqlstate.TooManyConnections(limit)
+	}
+	r := engine.Request{Remote: v.remote, Version: n.Version}
+	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
+	if r.User == "" {
+		return sqlstate.NoUserName()
+	}
+	if err := v.authenticate(r.User, r.Database); err != nil {
+		return err
+	}
+	random(r.Random[:])
+	return v.enter(r)
+}
+
+// identity takes user and database out of the startup parameters. Of a name that comes twice the last value counts,
+// and the database is named as the user unless it is given (ProcessStartupPacket in backend_startup.c).
+func identity(params []wire.Param) (user, database string, rest []wire.Param) {
+	at := map[string]int{}
+	for _, p := range params {
+		switch p.Name {
+		case "user":
+			user = p.Value
+		case "database":
+			database = p.Value
+		default:
+			if i, again := at[p.Name]; again {
+				rest[i].Value = p.Value
+				continue
+			}
+			at[p.Name] = len(rest)
+			rest = append(rest, p)
+		}
+	}
+	if database == "" {
+		database = user
+	}
+	return user, database, rest
+}
+
+// enter asks the engine to let an authenticated client in, greets it and hands it over.
+func (v *visit) enter(r engine.Request) error {
+	p := v.p
+	r.Conn = p.loop.Reserve()
+	verdicts := make(chan engine.Verdict, 1)
+	l := engine.Login(p.ids.Add(1))
+	if !p.loop.Post(func(now time.Duration) {
+		p.own.logins[l] = verdicts
+		p.engine.LoginAsked(now, l, r)
+	}) {
+		return sqlstate.AdminShutdown()
+	}
+	verdict, err := v.await(verdicts)
+	if err == nil && !verdict.OK {
+		v.say(verdict.Refusal)
+		err = errRefused
+	}
+	if err == nil {
+		_, err = v.nc.Write(greeting(verdict))
+	}
+	if err == nil {
+		err = v.handOver(r.Conn)
+	}
+	if err != nil {
+		p.loop.Post(func(time.Duration) {
+			delete(p.own.logins, l)
+			p.loop.Abandon(r.Conn, err)
+		})
+	}
+	return err
+}
+
+// await waits for the verdict, and for what may come first: the client going away, the end of its time.
+func (v *visit) await(verdicts <-chan engine.Verdict) (engine.Verdict, error) {
+	gone, unwatch := v.watch()
+	defer unwatch()
+	select {
+	case verdict := <-verdicts:
+		return verdict, nil
+	case err := <-gone:
+		return engine.Verdict{}, err
+	case <-v.ctx.Done():
+		return engine.Verdict{}, v.ctx.Err()
+	}
+}
+
+// watch notices a client that goes away while nothing is read from it. A client that has sent something ahead is
+// not watched: its going shows when that has been read. unwatch must be called before the next read.
+func (v *visit) watch() (gone <-chan error, unwatch func()) {
+	if v.r.Buffered() > 0 {
+		return nil, func() {}
+	}
+	failed, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, err := v.r.Peek(1); err != nil && !isTimeout(err) {
+			failed <- err
+		}
+	}()
+	return failed, func() {
+		v.nc.SetReadDeadline(longAgo)
+		<-ended
+		v.setDeadline()
+	}
+}
+
+// greeting is what a client that was let in hears, in one write.
+func greeting(v engine.Verdict) []byte {
+	b := wire.AppendAuthOK(nil)
+	for _, p := range v.Params {
+		b = wire.AppendParameterStatus(b, p.Name, p.Value)
+	}
+	b = wire.AppendBackendKeyData(b, v.PID, v.Key)
+	return wire.AppendReadyForQuery(b, 'I')
+}

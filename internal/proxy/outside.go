@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"cancello/internal/engine"
+	"cancello/internal/event"
+	"cancello/internal/loop"
+)
+
+// outside is engine.Outside: sockets are the loop's, the rest is ours. Its methods are called by the engine, so on
+// the loop's goroutine.
+type outside struct {
+	*loop.Loop
+	p *Proxy
+}
+
+var _ engine.Outside = outside{}
+
+// Dial opens a server connection off the loop.
+func (o outside) Dial(s engine.Server, t engine.Target) {
+	bare := o.p.own.bare[upstream(t)]
+	o.p.running.Go(func() { o.p.dial(s, t, bare) })
+}
+
+// Carry opens the connection for a cancel off the loop.
+func (o outside) Carry(id engine.Order, s engine.Server) { o.p.carry(id, s) }
+
+// Go decides what becomes of an opened one.
+func (o outside) Go(id engine.Order, write bool) {
+	if ord := o.p.own.orders[id]; ord != nil {
+		delete(o.p.own.orders, id)
+		ord.decided <- write
+	}
+}
+
+// Admit answers a login; one whose client has gone meanwhile is not there any more.
+func (o outside) Admit(l engine.Login, v engine.Verdict) {
+	if verdicts := o.p.own.logins[l]; verdicts != nil {
+		delete(o.p.own.logins, l)
+		verdicts <- v
+	}
+}
+
+// Release lets the goroutine of a CancelRequest close its connection.
+func (o outside) Release(t engine.Ticket) {
+	if released := o.p.own.tickets[t]; released != nil {
+		delete(o.p.own.tickets, t)
+		close(released)
+	}
+}
+
+// Emit passes an event on.
+func (o outside) Emit(e event.Event) { o.p.set.Emit(e) }

@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"cancello/internal/auth"
+	"cancello/internal/config"
+	"cancello/internal/engine"
+
+	"github.com/jackc/pgpassfile"
+)
+
+// Passwords are the places where a password for a server is looked for when its DSN has none, in this order.
+type Passwords struct {
+	// Userlist is the auth_file; nil for none. Only plain text in it can log in.
+	Userlist *auth.Userlist
+	// Environment is the value of PGPASSWORD.
+	Environment string
+	// Passfile is the path of a file as libpq has it (PGPASSFILE, else ~/.pgpass); empty for none. It is read at
+	// each login, so a change counts at once.
+	Passfile string
+}
+
+// password finds what to log in to a server with; empty when nothing is known.
+func (p *Proxy) password(t engine.Target) string {
+	if db := databaseOf(p.config.Load(), t.Name); db != nil && db.Password != "" {
+		return db.Password
+	}
+	from := p.set.Passwords
+	if pw, ok := from.Userlist.Password(t.User); ok {
+		return pw
+	}
+	if from.Environment != "" {
+		return from.Environment
+	}
+	pw, err := from.passfile(t)
+	if err != nil {
+		p.set.Log.Warn("passfile ignored", "reason", err.Error())
+	}
+	return pw
+}
+
+// databaseOf finds the entry for a database name: its own, else that for any other.
+func databaseOf(c *config.Config, name string) *config.Database {
+	var wild *config.Database
+	for i := range c.Databases {
+		switch c.Databases[i].Name {
+		case name:
+			return &c.Databases[i]
+		case "*":
+			wild = &c.Databases[i]
+		}
+	}
+	return wild
+}
+
+// passfile looks into the passfile. Like libpq it ignores one that others may read, and says so.
+func (w Passwords) passfile(t engine.Target) (string, error) {
+	if w.Passfile == "" {
+		return "", nil
+	}
+	info, err := os.Stat(w.Passfile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s is not a plain file", w.Passfile)
+	case info.Mode().Perm()&0o077 != 0:
+		return "", fmt.Errorf("%s can be read by others; its permissions should be 0600", w.Passfile)
+	}
+	file, err := pgpassfile.ReadPassfile(w.Passfile)
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be read", w.Passfile)
+	}
+	host := t.Host
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		host = "localhost" // what a passfile calls a Unix socket
+	}
+	return file.FindPassword(host, strconv.Itoa(t.Port), t.Database, t.User), nil
+}

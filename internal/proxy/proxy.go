@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cancello/internal/auth"
+	"cancello/internal/config"
+	"cancello/internal/engine"
+	"cancello/internal/event"
+	"cancello/internal/loop"
+)
+
+// Settings are what a Proxy is made of. All fields are needed.
+type Settings struct {
+	Config config.Config // validated
+	// Engine builds the engine around its outside. It is called once, by New.
+	Engine func(engine.Outside) Engine
+	// Verifier judges clients.
+	Verifier *auth.Verifier
+	// Passwords finds what to log in to servers with.
+	Passwords Passwords
+	// Emit takes events. It is called from any goroutine and must not block.
+	Emit func(event.Event)
+	Log  *slog.Logger
+}
+
+// Proxy is one running gate. Create it with New, then Start; end it with Stop.
+type Proxy struct {
+	set    Settings
+	loop   *loop.Loop
+	engine Engine
+	gate   gate
+	lobby  *lobby
+
+	config    atomic.Pointer[config.Config] // the live one
+	draining  atomic.Bool
+	loggingIn atomic.Int64 // clients between startup packet and hand-over
+	ids       atomic.Uint64
+	derived   derivedRing // of clients
+	loginKeys loginRing   // for servers
+
+	ctx       context.Context // ends with Stop
+	cancel    context.CancelFunc
+	listeners []net.Listener
+	running   sync.WaitGroup // every goroutine but the loop's
+	looping   sync.WaitGroup
+	failed    chan error // of the loop; holds one
+
+	// own belongs to the loop's goroutine.
+	own struct {
+		logins   map[engine.Login]chan<- engine.Verdict
+		tickets  map[engine.Ticket]chan<- struct{}
+		orders   map[engine.Order]*order
+		servers  map[engine.Server]*backend
+		serverOf map[engine.Conn]engine.Server
+		// bare are the upstreams that refuse our startup parameters, by host and port as configured.
+		bare map[string]bool
+	}
+}
+
+// New builds a Proxy that does nothing yet. The error is the operating system's: no event loop can be had.
+func New(s Settings) (*Proxy, error) {
+	l, err := loop.New()
+	if err != nil {
+		return nil, fmt.Errorf("event loop: %w", err)
+	}
+	p := &Proxy{set: s, loop: l, gate: newGate(), lobby: newLobby(maxSilent), failed: make(chan error, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.config.Store(&s.Config)
+	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
+	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
+	p.own.orders = map[engine.Order]*order{}
+	p.own.servers = map[engine.Server]*backend{}
+	p.own.serverOf = map[engine.Conn]engine.Server{}
+	p.own.bare = map[string]bool{}
+	p.engine = s.Engine(outside{Loop: l, p: p})
+	return p, nil
+}
+
+// Start listens on every configured address and runs the loop. After an error nothing listens; Stop is still due.
+func (p *Proxy) Start() error {
+	for _, addr := range p.set.Config.Listen {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			p.closeListeners()
+			return listenError(addr, err)
+		}
+		p.listeners = append(p.listeners, ln)
+	}
+	p.looping.Go(func() {
+		if err := p.loop.Run(handler{p.engine, p}); err != nil {
+			p.failed <- err
+		}
+	})
+	for _, ln := range p.listeners {
+		p.running.Go(func() { p.accept(ln) })
+	}
+	return nil
+}
+
+// Addrs are the addresses listened on, in the order of the configuration; ports that were 0 are real ones here.
+func (p *Proxy) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(p.listeners))
+	for i, ln := range p.listeners {
+		addrs[i] = ln.Addr()
+	}
+	return addrs
+}
+
+// Failed tells of the one thing that a running Proxy does not survive: the operating system took its loop away.
+func (p *Proxy) Failed() <-chan error { return p.failed }
+
+// Drain lets nobody in any more and lets those who are in finish; event.Drained is emitted when the last has left.
+// Listeners stay open: cancels are still taken, startup packets are answered 57P03.
+func (p *Proxy) Drain() {
+	if p.draining.CompareAndSwap(false, true) {
+		p.loop.Post(p.engine.Drain)
+	}
+}
+
+// Reconfigure puts a validated configuration in force: what is live at once, what concerns servers for the next
+// lease. What needs a restart must not have changed.
+func (p *Proxy) Reconfigure(c config.Config) {
+	p.config.Store(&c)
+	p.loop.Post(func(now time.Duration) {
+		clear(p.own.bare)
+		p.engine.Reconfigure(now, c)
+	})
+}
+
+// Stop closes everything at once and waits until all goroutines have ended.
+func (p *Proxy) Stop() {
+	p.cancel()
+	p.closeListeners()
+	p.loop.Stop()
+	p.looping.Wait()
+	p.running.Wait()
+}
+
+func (p *Proxy) closeListeners() {
+	for _, ln := range p.listeners {
+		ln.Close()
+	}
+}
+
+// bind ends every wait on nc when the Proxy stops; the function returned undoes that.
+func (p *Proxy) bind(nc net.Conn) (unbind func() bool) {
+	return context.AfterFunc(p.ctx, func() { nc.SetDeadline(longAgo) })
+}
+
+// longAgo as a deadline ends waits at once.
+var longAgo = time.Unix(1, 0)
+
+// random fills b from the system's source, which never fails.
+func random(b []byte) { rand.Read(b) }

@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/sqlstate"
+	"cancello/internal/wire"
+)
+
+// visit is one accepted connection until it is closed or handed to the loop. Its goroutine owns it.
+type visit struct {
+	p        *Proxy
+	nc       net.Conn
+	r        *bufio.Reader
+	remote   string
+	began    time.Time
+	limit    time.Duration // client_login_timeout as it was when the visit began
+	deadline time.Time
+	ctx      context.Context // ends at the deadline, or with the Proxy
+}
+
+// receive is the life of one accepted connection.
+func (p *Proxy) receive(nc net.Conn) {
+	unbind := p.bind(nc)
+	defer unbind()
+	v := &visit{p: p, nc: nc, r: bufio.NewReader(nc), remote: nc.RemoteAddr().String(), began: time.Now(), limit: p.config.Load().Timeouts.ClientLogin}
+	v.deadline = v.began.Add(v.limit)
+	var cancel context.CancelFunc
+	v.ctx, cancel = context.WithDeadline(p.ctx, v.deadline)
+	defer cancel()
+	v.setDeadline()
+
+	pl := p.lobby.enter(nc)
+	s, err := v.startup()
+	if p.lobby.leave(pl) {
+		if isTimeout(err) {
+			err = crowdedOut()
+		}
+		v.setDeadline() // a packet that was read whole in spite of it counts
+	}
+	switch {
+	case errors.Is(err, wire.ErrMalformedCancel):
+		v.malformed(err)
+	case err != nil:
+		v.refuse(err)
+	case s.Kind == wire.CancelRequest:
+		v.cancel(s)
+	default:
+		if err := v.login(s); err != nil {
+			v.refuse(err)
+		} else {
+			return // the loop has it
+		}
+	}
+	v.hangUp()
+}
+
+// setDeadline puts the login's deadline in force, unless the Proxy has stopped: then it stays in the past.
+func (v *visit) setDeadline() {
+	v.nc.SetDeadline(v.deadline)
+	if v.p.ctx.Err() != nil {
+		v.nc.SetDeadline(longAgo)
+	}
+}
+
+// refuse tells the client why it is not let in. To a connection that broke or was closed nothing is said.
+func (v *visit) refuse(err error) {
+	var said sqlstate.Error
+	var protocol *wire.ProtocolError
+	var version *wire.VersionError
+	switch {
+	case errors.As(err, &said):
+	case errors.As(err, &protocol):
+		said = sqlstate.ProtocolViolation(protocol.Message)
+	case errors.As(err, &version):
+		said = sqlstate.UnsupportedProtocol(version.Error())
+		if version.Asked.Major() < wire.V30.Major() {
+			v.say(oldError(said))
+			return
+		}
+	case v.p.ctx.Err() != nil:
+		said = sqlstate.AdminShutdown()
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		said = sqlstate.LoginTimeout(v.limit)
+	default:
+		return
+	}
+	v.say(appendError(nil, said))
+}
+
+// farewell bounds how long the last word to a client may take.
+const farewell = time.Second
+
+// say writes a last word: the deadline of the login may have passed.
+func (v *visit) say(b []byte) {
+	v.nc.SetWriteDeadline(time.Now().Add(farewell))
+	v.nc.Write(b)
+}
+
+func appendError(dst []byte, e sqlstate.Error) []byte {
+	return wire.AppendError(dst, e.Severity, e.Code, e.Message, e.Detail, e.Hint)
+}
+
+// oldError is an error for a client of protocol 1 or 2, which knows no length and no fields
+// (send_message_to_frontend in elog.c).
+func oldError(e sqlstate.Error) []byte {
+	return append([]byte("E"+e.Severity+":  "+e.Message+"\n"), 0)
+}
+
+func crowdedOut() sqlstate.Error {
+	return sqlstate.New(sqlstate.SeverityFatal, sqlstate.CodeTooManyConnections, "closed to make room: too many connections have not sent a startup packet")
+}
+
+// What a connection that was told to go may still send: more would be answered with a reset, which can destroy what
+// was said to it.
+const (
+	lingerBytes = 64 << 10
+	lingerTime  = time.Second
+)
+
+// hangUp closes with FIN: shut our side, drain what the client still sends, close. Meanwhile the connection counts
+// as one that may be closed to make room.
+func (v *visit) hangUp() {
+	defer v.nc.Close()
+	if tcp, ok := v.nc.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+		return
+	}
+	v.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	pl := v.p.lobby.enter(v.nc)
+	defer v.p.lobby.leave(pl)
+	if v.p.ctx.Err() == nil {
+		io.CopyN(io.Discard, v.nc, lingerBytes)
+	}
+}
+
+// malformed records a CancelRequest that no key can be read from. Nothing is said to its sender.
+func (v *visit) malformed(err error) {
+	v.p.set.Emit(event.CancelSettled{
+		Outcome: event.Malformed, Ticket: v.p.ids.Add(1), Remote: v.remote, Took: time.Since(v.began), Reason: err.Error(),
+	})
+}
