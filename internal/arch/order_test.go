@@ -16,7 +16,7 @@ import (
 func TestOrder(t *testing.T) {
 	var patterns []string
 	for _, r := range house {
-		if _, err := os.Stat(filepath.Join(root, r.path)); r.ring <= rules && err == nil {
+		if _, err := os.Stat(filepath.Join(root, r.path)); r.pure() && err == nil {
 			patterns = append(patterns, "./"+r.path)
 		}
 	}

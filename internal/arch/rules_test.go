@@ -50,6 +50,8 @@ func TestRules(t *testing.T) {
 		"pure receive":          {"internal/unit/a.go", checkPurity, `package a; func f() { <-c }`, "receive"},
 		"pure send":             {"internal/unit/a.go", checkPurity, `package a; func f() { c <- 1 }`, "send"},
 		"pure select":           {"internal/unit/a.go", checkPurity, `package a; func f() { select {} }`, "select"},
+		"pure chance":           {"internal/unit/a.go", checkPurity, `package a; import _ "math/rand/v2"`, "math/rand/v2"},
+		"seeded chance":         {"internal/sim/a.go", checkPurity, `package a; import _ "math/rand/v2"`, ""},
 		"sleep":                 {"internal/loop/a_test.go", checkSleep, "package a; import \"time\"\nfunc f() { time.Sleep(1) }", "time.Sleep"},
 		"sleep with a reason":   {"internal/loop/a_test.go", checkSleep, "package a; import \"time\"\nfunc f() { time.Sleep(1) } // sleeps: the load to measure", ""},
 		"long file":             {"internal/loop/a.go", checkSize, "package a\n" + strings.Repeat("\n", maxFile), "801 lines"},

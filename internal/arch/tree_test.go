@@ -108,7 +108,7 @@ func roomOf(dir string) (room, bool) {
 // pure says whether a file belongs to a pure package and is not a test.
 func pure(s source) bool {
 	r, ok := roomOf(s.dir())
-	return ok && r.ring <= rules && !s.isTest()
+	return ok && r.pure() && !s.isTest()
 }
 
 // imported is the path of an import, unquoted.
