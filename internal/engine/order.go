@@ -142,6 +142,12 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 	}
 	s := o.srv
 	s.fences--
+	if r == NotSent { // the very first byte was refused
+		o.sends--
+		e.notSent(o)
+		e.settle(s)
+		return
+	}
 	o.release(e)
 	e.carried(o)
 	o.become(heard)
@@ -161,9 +167,13 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 func (e *Engine) notSent(o *order) {
 	was := o.state
 	delay := min(20*time.Millisecond<<min(o.tries, 5), 500*time.Millisecond)
-	if was == void {
+	switch {
+	case was == void:
 		delete(e.orders, o.id)
-	} else {
+	case !e.runs(o):
+		o.become(retrying)
+		e.ended(o)
+	default:
 		o.become(retrying)
 		step := o.step
 		e.after(delay, func() {
