@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"cancello/internal/event"
@@ -24,7 +26,21 @@ func (e *Engine) Drain(now time.Duration) {
 			e.closeIfDraining(c)
 		}
 	}
+	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
+		e.emptyIfDraining(e.pools[name])
+	}
 	e.checkDrained()
+}
+
+// emptyIfDraining retires the servers at rest of a pool that nobody will ask again.
+func (e *Engine) emptyIfDraining(p *pool) {
+	for e.drainedPool(p) {
+		s, ok := p.Take()
+		if !ok {
+			return
+		}
+		e.retire(s, "draining")
+	}
 }
 
 // closeIfDraining closes a client that is between two units, if the time has come.
@@ -38,7 +54,7 @@ func (e *Engine) closeIfDraining(c *client) {
 	e.fatal(c, sqlstate.AdminShutdown())
 }
 
-// checkDrained retires the servers that are left and says so when a drain is over.
+// checkDrained says so when a drain is over.
 func (e *Engine) checkDrained() {
 	if !e.draining || e.drained || e.present > 0 {
 		return

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -11,6 +12,10 @@ import (
 
 // poolName is what a pool is for, in the client's words.
 type poolName struct{ database, user string }
+
+func (n poolName) compare(other poolName) int {
+	return cmp.Or(cmp.Compare(n.database, other.database), cmp.Compare(n.user, other.user))
+}
 
 // pool is the servers of one database and user.
 type pool struct {
