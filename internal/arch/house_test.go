@@ -54,6 +54,7 @@ var house = []room{
 	{path: "internal/pgtest/fake", ring: bench, vendor: []string{"github.com/xdg-go/scram"}},
 	{path: "internal/pgtest/contract", ring: bench},
 	{path: "internal/arch", ring: bench},
+	{path: "test", ring: bench, beside: []string{"internal/pgtest"}},
 	{path: "bench", ring: bench, beside: []string{"internal/pgtest"}, vendor: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
 }
 
