@@ -31,6 +31,7 @@ type order struct {
 	began   time.Duration
 	step    uint64 // counts states, for timers
 
+	fenced    bool // its fence is up
 	sends     int
 	goAt      time.Duration
 	lastWrite time.Duration // our last write to the server before goAt
@@ -119,7 +120,7 @@ func (e *Engine) CancelReady(now time.Duration, id Order) {
 	o.become(going)
 	o.sends++
 	o.goAt, o.lastWrite = now, o.srv.lastWrite
-	o.srv.fences++
+	e.raise(o)
 	e.out.Go(id, true)
 }
 
@@ -141,7 +142,7 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 		return
 	}
 	s := o.srv
-	s.fences--
+	o.lower()
 	if r == NotSent { // the very first byte was refused
 		o.sends--
 		e.notSent(o)

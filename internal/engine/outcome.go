@@ -5,8 +5,11 @@ import "cancello/internal/event"
 // ended: the unit of an order has ended. What that makes of the order depends on how far it was.
 func (e *Engine) ended(o *order) {
 	switch {
-	case o.state == void || o.state == going: // going: its outcome is due when its fence falls
-		return
+	case o.state == void:
+	case o.state == going: // its outcome is due when its fence falls
+		if e.bug == BugIgnoreEOF {
+			o.lower()
+		}
 	case o.sends == 0:
 		e.settleOrder(o, event.Finished, "")
 	case o.c.sess.WasCancelled(o.unit):

@@ -68,8 +68,8 @@ func (e *Engine) proceed(c *client) {
 }
 
 // mayBegin tells whether a new unit of c may be sent at once.
-func (c *client) mayBegin(b Bug) bool {
-	return c.srv != nil && c.srv.phase == leased && (c.srv.fences == 0 || b == BugNoFence)
+func (c *client) mayBegin() bool {
+	return c.srv != nil && c.srv.phase == leased && c.srv.fences == 0
 }
 
 // pump takes bytes from a client until they are used up or something has to be waited for, and returns how many it took.
@@ -77,7 +77,7 @@ func (c *client) mayBegin(b Bug) bool {
 func (e *Engine) pump(c *client, data, lent Buf, base int) int {
 	off := 0
 	for off < len(data.Bytes) {
-		n, v := c.sess.Up(data.Bytes[off:], c.mayBegin(e.bug))
+		n, v := c.sess.Up(data.Bytes[off:], c.mayBegin())
 		switch v {
 		case session.Pass:
 			e.toServer(c, data.Bytes[off:off+n], lent, base+off)
