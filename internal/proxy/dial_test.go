@@ -168,7 +168,7 @@ func TestDialFails(t *testing.T) {
 		dials int
 	}{
 		{"nobody listens", fake.Config{}, func(t *engine.Target) { t.Port = closed.Addr().(*net.TCPAddr).Port }, "", "connection refused", 0},
-		{"unknown name", fake.Config{}, func(t *engine.Target) { t.Host = "no.such.host.invalid" }, "", `host name "no.such.host.invalid"`, 0},
+		{"unknown name", fake.Config{}, func(t *engine.Target) { t.Host = "no..such.host" }, "", `host name "no..such.host" is not known`, 0},
 		{"no socket", fake.Config{}, func(t *engine.Target) { t.Host = "/nowhere" }, "", "no such file or directory", 0},
 		{"wrong password", fake.Config{Auth: fake.Cleartext, User: "ann", Password: "other"}, nil, "28P01", `refused user "ann"`, 1},
 		{"wrong md5", fake.Config{Auth: fake.MD5, User: "ann", Password: "other"}, nil, "28P01", `refused user "ann"`, 1},

@@ -1,0 +1,134 @@
+package app
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"sync"
+
+	"cancello/internal/auth"
+	"cancello/internal/config"
+	"cancello/internal/engine"
+	"cancello/internal/event"
+	"cancello/internal/key"
+	"cancello/internal/obs"
+	"cancello/internal/proxy"
+)
+
+// Options are what an App is made of.
+type Options struct {
+	Config config.Config
+	// Log takes a line for each event, and what goes wrong. Needed.
+	Log *slog.Logger
+	// Watch, if not nil, is told each event too, from any goroutine. It must not block.
+	Watch func(event.Event)
+	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD and PGPASSFILE are asked for. Nil: nothing
+	// is set.
+	Getenv func(string) string
+}
+
+// App is one running Cancello.
+type App struct {
+	proxy   *proxy.Proxy
+	sink    *obs.Sink
+	drained chan struct{}
+	once    struct{ drained, stopped sync.Once }
+}
+
+// Start checks the configuration, listens, and lets clients in. It may look up the upstreams' names, for a few
+// seconds at most.
+func Start(o Options) (*App, error) {
+	if err := config.Validate(&o.Config); err != nil {
+		return nil, err
+	}
+	users, err := readUserlist(o.Config.Auth.File)
+	if err != nil {
+		return nil, err
+	}
+	if err := lookUp(o.Config.Databases); err != nil {
+		return nil, err
+	}
+	makeRoomForLoop()
+	warnOfFewDescriptors(o.Log, o.Config)
+
+	a := &App{sink: obs.New(o.Log), drained: make(chan struct{})}
+	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
+	a.proxy, err = proxy.New(proxy.Settings{
+		Config:    o.Config,
+		Engine:    func(out engine.Outside) proxy.Engine { return engine.New(o.Config, out, minter) },
+		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, secret(32)),
+		Passwords: passwords(users, o.Getenv),
+		Emit:      func(e event.Event) { a.emit(e, o.Watch) },
+		Log:       o.Log,
+	})
+	if err != nil {
+		a.sink.Close()
+		return nil, err
+	}
+	if err := a.proxy.Start(); err != nil {
+		a.Stop()
+		return nil, err
+	}
+	return a, nil
+}
+
+// emit passes an event to all who want it.
+func (a *App) emit(e event.Event, watch func(event.Event)) {
+	a.sink.Emit(e)
+	if watch != nil {
+		watch(e)
+	}
+	if _, ok := e.(event.Drained); ok {
+		a.once.drained.Do(func() { close(a.drained) })
+	}
+}
+
+// Addrs are the addresses listened on, in the order of the configuration, with the real port where it was 0.
+func (a *App) Addrs() []net.Addr { return a.proxy.Addrs() }
+
+// Counts is how many cancels have reached each outcome, indexed by event.Outcome.
+func (a *App) Counts() [event.Outcomes]uint64 { return a.sink.Counts() }
+
+// Reconfigure puts changed settings in force, those that need no restart.
+func (a *App) Reconfigure(c config.Config) error {
+	if err := config.Validate(&c); err != nil {
+		return err
+	}
+	a.proxy.Reconfigure(c)
+	return nil
+}
+
+// Drain turns new clients away and lets those that are in finish. Cancels are still taken. See Drained.
+func (a *App) Drain() { a.proxy.Drain() }
+
+// Drained is closed when, after Drain, the last client has left.
+func (a *App) Drained() <-chan struct{} { return a.drained }
+
+// Failed tells of the one failure that a running App does not survive.
+func (a *App) Failed() <-chan error { return a.proxy.Failed() }
+
+// Stop closes everything at once, and writes the last log lines. A second call does nothing.
+func (a *App) Stop() {
+	a.once.stopped.Do(func() {
+		a.proxy.Stop()
+		a.sink.Close()
+	})
+}
+
+// secret is n bytes from the system's source.
+func secret(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}
+
+// method is the word of the configuration in auth's terms.
+func method(m config.Method) auth.Method {
+	switch m {
+	case config.Plain:
+		return auth.Plain
+	case config.SCRAM:
+		return auth.SCRAM
+	}
+	return auth.Trust
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"cancello/internal/auth"
+	"cancello/internal/config"
+	"cancello/internal/proxy"
+
+	"golang.org/x/sys/unix"
+)
+
+// readUserlist reads the auth_file; no path is no list.
+func readUserlist(path string) (*auth.Userlist, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		var perr *fs.PathError
+		if errors.As(err, &perr) {
+			err = perr.Err
+		}
+		return nil, fmt.Errorf("cannot read the auth file %s: %w; give the file of users and passwords with --auth-file", path, err)
+	}
+	return auth.ParseUserlist(path, b)
+}
+
+// passwords says where passwords for servers are found, as libpq looks for them.
+func passwords(users *auth.Userlist, getenv func(string) string) proxy.Passwords {
+	p := proxy.Passwords{Userlist: users}
+	if getenv == nil {
+		return p
+	}
+	p.Environment = getenv("PGPASSWORD")
+	if p.Passfile = getenv("PGPASSFILE"); p.Passfile == "" {
+		if home := getenv("HOME"); home != "" {
+			p.Passfile = filepath.Join(home, ".pgpass")
+		}
+	}
+	return p
+}
+
+// lookUpTime bounds the look at the upstreams' names.
+const lookUpTime = 5 * time.Second
+
+// lookUp finds a mistyped upstream before the first client does. Only a name that is known not to be there is an
+// error: a name service that is slow to come up is not.
+func lookUp(dbs []config.Database) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
+	defer cancel()
+	for _, d := range dbs {
+		if strings.HasPrefix(d.Host, "/") || net.ParseIP(d.Host) != nil {
+			continue
+		}
+		_, err := net.DefaultResolver.LookupHost(ctx, d.Host)
+		var dns *net.DNSError
+		if errors.As(err, &dns) && dns.IsNotFound {
+			return fmt.Errorf("the host of the upstream for database %q, %s, is not known: correct --upstream, or give its address", d.Name, d.Host)
+		}
+	}
+	return nil
+}
+
+// makeRoomForLoop gives the loop's thread a processor of its own, so that logins never keep it waiting.
+func makeRoomForLoop() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS()
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+}
+
+// spareDescriptors is what is needed besides clients and servers: cancels, logins, the log.
+const spareDescriptors = 256
+
+// warnOfFewDescriptors says so when the descriptor limit is too small for what the configuration promises.
+func warnOfFewDescriptors(log *slog.Logger, c config.Config) {
+	var lim unix.Rlimit
+	if unix.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil {
+		return
+	}
+	need := uint64(c.Pool.MaxClientConn + c.Pool.DefaultSize*len(c.Databases) + spareDescriptors)
+	if lim.Cur < need {
+		log.Warn("the limit of open files is low for max_client_conn and the pools: connections may be refused; raise it (ulimit -n)",
+			"limit", lim.Cur, "needed", need)
+	}
+}

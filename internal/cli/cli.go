@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// Main runs the command line and returns the exit status. ctx ends the command; a signal does so too where a
+// command says it.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot(newSurroundings(stdout, stderr))
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(stderr, "cancello: %s\n", line)
+	}
+	var ran *runError
+	if errors.As(err, &ran) {
+		return exitFailure
+	}
+	fmt.Fprintf(stderr, "Try '%s --help'.\n", cmd.CommandPath())
+	return exitUsage
+}
+
+// surroundings are what a command has of the system.
+type surroundings struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+func newSurroundings(stdout, stderr io.Writer) surroundings {
+	return surroundings{stdout: stdout, stderr: stderr, getenv: os.Getenv}
+}
+
+// runError is an error of a command that was understood. All others are errors in the command line.
+type runError struct{ error }
+
+func (e *runError) Unwrap() error { return e.error }
+
+// ran marks an error as one of running.
+func ran(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &runError{err}
+}
+
+func newRoot(s surroundings) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "cancello",
+		Short:         "A PostgreSQL proxy and pooler through which query cancellation always works",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.AddCommand(newServe(s), newVersion(s))
+	return root
+}
