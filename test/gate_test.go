@@ -41,8 +41,8 @@ var majors = []int{15, 18}
 // modes are the values of pool_mode.
 var modes = []string{"session", "transaction"}
 
-// binary is the program under test, built by the first test that needs it.
-var binary struct {
+// built is the program under test, built by the first test that needs it.
+var built struct {
 	once sync.Once
 	dir  string
 	path string
@@ -51,8 +51,8 @@ var binary struct {
 
 func TestMain(m *testing.M) {
 	code := pgtest.Around(m).Run()
-	if binary.dir != "" {
-		if err := os.RemoveAll(binary.dir); err != nil {
+	if built.dir != "" {
+		if err := os.RemoveAll(built.dir); err != nil {
 			fmt.Fprintln(os.Stderr, "remove the program under test:", err)
 			code = max(code, 1)
 		}
@@ -63,20 +63,20 @@ func TestMain(m *testing.M) {
 // program is the path of the program under test.
 func program(t testing.TB) string {
 	t.Helper()
-	binary.once.Do(func() {
-		if binary.dir, binary.err = os.MkdirTemp("", "cancello-test-"); binary.err != nil {
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "cancello-test-"); built.err != nil {
 			return
 		}
-		binary.path = filepath.Join(binary.dir, "cancello")
-		out, err := exec.Command("go", "build", "-o", binary.path, "cancello/cmd/cancello").CombinedOutput()
+		built.path = filepath.Join(built.dir, "cancello")
+		out, err := exec.Command("go", "build", "-o", built.path, "cancello/cmd/cancello").CombinedOutput()
 		if err != nil {
-			binary.err = fmt.Errorf("build the program: %w\n%s", err, out)
+			built.err = fmt.Errorf("build the program: %w\n%s", err, out)
 		}
 	})
-	if binary.err != nil {
-		t.Fatal(binary.err)
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return binary.path
+	return built.path
 }
 
 // gateOptions say what Cancello is started with. What is empty is left to its defaults.
