@@ -183,6 +183,24 @@ func waitReadable(fd int, timeout time.Duration) error {
 	}
 }
 
+func TestFlushSendsFINAtOnce(t *testing.T) {
+	w := newWorld(t, func(l *Loop) { l.drains.after = time.Hour })
+	h := &hooks{}
+	w.Start(h)
+	c, p := w.adopt(tcpPair)
+	w.do(func() { w.l.Close(c, engine.Flush) })
+	if err := waitReadable(p.fd, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the peer reads %v, want FIN", err)
+	}
+	p.FIN()
+	if err := w.ended(h, c); err != nil {
+		t.Errorf("Closed tells %v, want nil", err)
+	}
+}
+
 func TestDrainAfterFlushHasItsTime(t *testing.T) {
 	w := newWorld(t, func(l *Loop) { l.drains.after = 40 * time.Millisecond })
 	h := &hooks{}
@@ -219,10 +237,10 @@ func TestCloseWithADuplicateElsewhere(t *testing.T) {
 	c := w.l.Reserve()
 	w.do(func() { w.l.Adopt(c, near, nil); w.l.Close(c, engine.Now) })
 	w.ended(h, c)
-	if _, err := p.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
 	w.do(func() {
+		if _, err := p.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
 		n, err := w.l.epoll.poll()
 		for i := range n {
 			if name, _ := w.l.epoll.event(i); name == c {

@@ -303,6 +303,39 @@ func TestDrainTakesAtMostOneBuffer(t *testing.T) {
 	w.until("the rest, unasked", func() bool { return len(h.bytes[c]) == 100_000 })
 }
 
+func TestAnEmptyDataEndsMore(t *testing.T) {
+	w := newWorld(t)
+	h := &hooks{}
+	var more []bool // the loop's
+	h.data = func(_ engine.Conn, b engine.Buf) { more = append(more, b.More) }
+	w.Start(h)
+	near, p := unixPair(t)
+	w.peers = append(w.peers, p)
+	if n, err := p.Write(make([]byte, recvSize)); err != nil || n != recvSize {
+		t.Fatal(n, err)
+	}
+	c := w.l.Reserve()
+	w.do(func() { w.l.Adopt(c, near, nil) })
+	w.until("a full buffer, then an empty Data", func() bool { return slices.Equal(more, []bool{true, false}) })
+	if n := len(h.bytes[c]); n != recvSize {
+		t.Errorf("%d bytes came", n)
+	}
+}
+
+// The wake-up that could be lost: a Post between the loop's last look and its sleep.
+func TestMailboxDoesNotSleepOverAPost(t *testing.T) {
+	var m mailbox
+	if m.put(func(time.Duration) {}); m.sleep() {
+		t.Error("the loop would sleep with something posted")
+	}
+	if fs, stopped := m.take(); len(fs) != 1 || stopped {
+		t.Errorf("took %d, stopped %t", len(fs), stopped)
+	}
+	if m.stop(); m.sleep() {
+		t.Error("the loop would sleep through Stop")
+	}
+}
+
 // panics says whether f does.
 func panics(f func()) (yes bool) {
 	defer func() { yes = recover() != nil }()

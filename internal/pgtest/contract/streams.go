@@ -20,6 +20,9 @@ var streams = []sentence{
 	{"Sent follows also when nothing was taken", sentZero},
 	{"what Sent, Closed and Tick ask for is done", askedInEvents},
 	{"nothing is sent for nothing", emptySend},
+	{"only what is asked for is forwarded", forwardParts},
+	{"sends to several connections may alternate", alternate},
+	{"many pieces survive a full connection", manyPieces},
 }
 
 // relay forwards everything from one connection to another.
@@ -246,4 +249,67 @@ func emptySend(s *stage) {
 	if len(to.got) != 0 || s.look(b).sent != 0 {
 		s.t.Errorf("%d bytes arrived of nothing", len(to.got))
 	}
+}
+
+func forwardParts(s *stage) {
+	a, from := s.connect()
+	b, to := s.connect()
+	var want []byte
+	s.onData = func(_ engine.Conn, buf engine.Buf) {
+		for at := 0; at+3 <= len(buf.Bytes); at += 7 { // every other piece joins the one before
+			s.out.Forward(b, buf, at, 2)
+			s.out.Forward(b, buf, at+2, 1)
+			want = append(want, buf.Bytes[at:at+3]...)
+		}
+		for at := len(buf.Bytes); at > 0; at-- { // and backwards
+			s.out.Forward(b, buf, at-1, 1)
+			want = append(want, buf.Bytes[at-1])
+		}
+	}
+	from.write(pattern(12, 40))
+	s.until("data", func() bool { return len(s.look(a).data) == 40 })
+	to.expect("parts", want)
+}
+
+func alternate(s *stage) {
+	a, pa := s.connect()
+	b, pb := s.connect()
+	var wantA, wantB []byte
+	s.do(func() {
+		for i := range 20 {
+			one, two := pattern(uint64(i), 10+i), pattern(uint64(i+100), 20+i)
+			s.out.Send(a, one)
+			s.out.Send(b, two)
+			wantA, wantB = append(wantA, one...), append(wantB, two...)
+		}
+	})
+	pa.expect("the one's", wantA)
+	pb.expect("the other's", wantB)
+}
+
+func manyPieces(s *stage) {
+	a, from := s.connect()
+	b, to := s.connect()
+	own := pattern(13, 7000)
+	var want []byte
+	s.onData = func(_ engine.Conn, buf engine.Buf) {
+		for at := 0; at < len(buf.Bytes); at += 4000 {
+			n := min(4000, len(buf.Bytes)-at)
+			s.out.Forward(b, buf, at, n)
+			s.out.Send(b, own)
+			want = append(append(want, buf.Bytes[at:at+n]...), own...)
+		}
+	}
+	for i := 0; ; i++ {
+		from.write(pattern(uint64(i), 20_000))
+		s.until("data", func() bool { return len(s.look(a).data) == (i+1)*20_000 })
+		s.quiet()
+		if h := s.look(b); h.sent < h.queued {
+			break
+		}
+		if i == 1000 {
+			s.t.Fatalf("20 MB went out to a peer that doesn't read")
+		}
+	}
+	to.expect("all pieces", want)
 }
