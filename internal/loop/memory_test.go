@@ -81,7 +81,7 @@ func (q *quiet) Closed(time.Duration, engine.Conn, error) {}
 func (q *quiet) Tick(time.Duration) {}
 
 // relayWorld forwards what comes on one connection to another.
-func relayWorld(t *testing.T) (in, out *peer) {
+func relayWorld(t testing.TB) (in, out *peer) {
 	w := newWorld(t)
 	h := &quiet{}
 	var from, to engine.Conn
@@ -210,5 +210,19 @@ func TestQueueMemoryIsGivenBack(t *testing.T) {
 	})
 	if grown := heap() - before; grown > 2<<20 {
 		t.Errorf("%d bytes of heap are left of a queue of 32 MB", grown)
+	}
+}
+
+// BenchmarkForward is one message of 200 bytes at a time from one connection to another, with the peers' own share.
+func BenchmarkForward(b *testing.B) {
+	in, out := relayWorld(b)
+	message, buf := make([]byte, 200), make([]byte, 400)
+	for b.Loop() {
+		if _, err := unix.Write(in.fd, message); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := unix.Read(out.fd, buf); n != len(message) || err != nil {
+			b.Fatal(n, err)
+		}
 	}
 }

@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 
 // world is a running loop for tests, with TCP connections over loopback.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	l      *Loop
 	h      contract.Handler
 	events atomic.Int64  // calls of the handler so far
@@ -33,7 +33,7 @@ type world struct {
 }
 
 // newWorld runs a loop until the end of the test, and checks there that no descriptor is left.
-func newWorld(t *testing.T, tune ...func(*Loop)) *world {
+func newWorld(t testing.TB, tune ...func(*Loop)) *world {
 	t.Helper()
 	before := countFDs(t)
 	l, err := New()
