@@ -72,16 +72,17 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 	return a, err
 }
 
-// failure words why there is no connection. The message names the upstream and holds no secret.
+// failure words why there is no connection: where the server itself refused us, in its own words. The message does not
+// repeat the upstream, which the engine knows, and holds no secret.
 func failure(t engine.Target, err error) engine.Failure {
 	var no *refusal
 	switch {
 	case errors.As(err, &no):
-		return engine.Failure{Refused: true, Code: no.code, Message: fmt.Sprintf("server %s refused user %q: %s", upstream(t), t.User, no.message)}
+		return engine.Failure{Refused: true, Code: no.code, Message: no.message}
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
-		return engine.Failure{Message: fmt.Sprintf("server %s did not let us in within server_connect_timeout = %v", upstream(t), t.Timeout)}
+		return engine.Failure{Message: fmt.Sprintf("it did not let us in within server_connect_timeout = %v", t.Timeout)}
 	}
-	return engine.Failure{Message: fmt.Sprintf("server %s: %s", upstream(t), netReason(err))}
+	return engine.Failure{Message: netReason(err)}
 }
 
 // refusal is an ErrorResponse from a server that we wanted to log in to.

@@ -18,21 +18,77 @@ import (
 // errRefused: the engine did not let the client in, and the client has been told.
 var errRefused = errors.New("login refused")
 
-// handOver gives the client's socket to the loop, with what the client sent ahead: a client may pipeline its first
-// query with its startup packet, and then the socket is empty and epoll would never say a word. After an error the
-// socket is still the caller's.
-func (v *visit) handOver(c engine.Conn) error {
+// handOver greets the client and gives its socket to the loop, with what the client sent ahead: it may pipeline its
+// first query with its startup packet, and then the socket is empty and epoll would never say a word. After an
+// error the socket is still the caller's.
+//
+// The loop itself writes the greeting, in the turn in which it adopts the socket: a client that has been greeted may
+// send a query and cancel it at once, and the loop must be able to look into its socket when that cancel comes.
+func (v *visit) handOver(c engine.Conn, greeting []byte) error {
 	fd, err := detach(v.nc)
 	if err != nil {
 		return err
 	}
-	first := unread(v.r)
-	if !v.p.loop.Post(func(time.Duration) { v.p.loop.Adopt(c, fd, first) }) {
-		unix.Close(fd)
-		return sqlstate.AdminShutdown()
+	first, whole := unread(v.r), len(greeting)
+	for len(greeting) > 0 {
+		if greeting, err = v.greet(c, fd, first, greeting); err == nil && len(greeting) > 0 {
+			err = v.pause()
+		}
+		if err != nil {
+			unix.Close(fd)
+			if len(greeting) < whole { // not wrapped: nothing more can be said in the middle of a message
+				err = fmt.Errorf("the client did not take its greeting: %v", err)
+			}
+			return err
+		}
 	}
 	v.nc.Close()
 	return nil
+}
+
+// greet has the loop write what the socket takes of the greeting, and returns the rest. When there is none the loop
+// has fd.
+func (v *visit) greet(c engine.Conn, fd int, first, greeting []byte) (rest []byte, err error) {
+	type outcome struct {
+		rest []byte
+		err  error
+	}
+	result := make(chan outcome, 1)
+	if !v.p.loop.Post(func(time.Duration) {
+		n, err := unix.Write(fd, greeting)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			n, err = 0, nil
+		}
+		if n == len(greeting) {
+			v.p.loop.Adopt(c, fd, first)
+		}
+		result <- outcome{greeting[max(n, 0):], err}
+	}) {
+		return greeting, sqlstate.AdminShutdown()
+	}
+	select {
+	case o := <-result:
+		return o.rest, o.err
+	case <-v.p.ended: // it has run by now, or never will
+	}
+	select {
+	case o := <-result:
+		return o.rest, o.err
+	default:
+		return greeting, sqlstate.AdminShutdown()
+	}
+}
+
+// fullPause is how long a socket that is full, which a greeting hardly ever makes it, is left alone.
+const fullPause = 10 * time.Millisecond
+
+func (v *visit) pause() error {
+	select {
+	case <-time.After(fullPause):
+		return nil
+	case <-v.ctx.Done():
+		return v.ctx.Err()
+	}
 }
 
 // detach duplicates the descriptor of nc, still non-blocking: File().Fd() would make both of them block.

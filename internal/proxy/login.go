@@ -87,10 +87,7 @@ func (v *visit) enter(r engine.Request) error {
 		err = errRefused
 	}
 	if err == nil {
-		_, err = v.nc.Write(greeting(verdict))
-	}
-	if err == nil {
-		err = v.handOver(r.Conn)
+		err = v.handOver(r.Conn, greeting(verdict))
 	}
 	if err != nil {
 		p.loop.Post(func(time.Duration) {
@@ -135,7 +132,7 @@ func (v *visit) watch() (gone <-chan error, unwatch func()) {
 	}
 }
 
-// greeting is what a client that was let in hears, in one write.
+// greeting is what a client that was let in hears.
 func greeting(v engine.Verdict) []byte {
 	b := wire.AppendAuthOK(nil)
 	for _, p := range v.Params {

@@ -143,7 +143,7 @@ func (s *script) Drain(time.Duration)                      { close(s.drained) }
 type world struct {
 	*Proxy
 	*script
-	t      *testing.T
+	t      testing.TB
 	mu     sync.Mutex
 	events []event.Event
 }
@@ -161,11 +161,16 @@ func withVerifier(m auth.Method, userlist string) option {
 	}
 }
 
-func newWorld(t *testing.T, s *script, opts ...option) *world {
-	t.Helper()
-	w := &world{script: s, t: t}
+func newConfig() *config.Config {
 	c := config.Default()
 	c.Listen = []string{"127.0.0.1:0"}
+	return &c
+}
+
+func newWorld(t testing.TB, s *script, opts ...option) *world {
+	t.Helper()
+	w := &world{script: s, t: t}
+	c := *newConfig()
 	set := Settings{
 		Config:   c,
 		Engine:   func(out engine.Outside) Engine { s.out = out; return s },
@@ -189,7 +194,7 @@ func newWorld(t *testing.T, s *script, opts ...option) *world {
 	return w
 }
 
-func start(t *testing.T, s *script, opts ...option) *world {
+func start(t testing.TB, s *script, opts ...option) *world {
 	t.Helper()
 	w := newWorld(t, s, opts...)
 	if err := w.Start(); err != nil {

@@ -51,7 +51,8 @@ type Proxy struct {
 	listeners []net.Listener
 	running   sync.WaitGroup // every goroutine but the loop's
 	looping   sync.WaitGroup
-	failed    chan error // of the loop; holds one
+	failed    chan error    // of the loop; holds one
+	ended     chan struct{} // closed when the loop has run for the last time
 
 	// own belongs to the loop's goroutine.
 	own struct {
@@ -71,7 +72,7 @@ func New(s Settings) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
 	}
-	p := &Proxy{set: s, loop: l, gate: newGate(), lobby: newLobby(maxSilent), failed: make(chan error, 1)}
+	p := &Proxy{set: s, loop: l, gate: newGate(), lobby: newLobby(maxSilent), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
@@ -95,6 +96,7 @@ func (p *Proxy) Start() error {
 		p.listeners = append(p.listeners, ln)
 	}
 	p.looping.Go(func() {
+		defer close(p.ended)
 		if err := p.loop.Run(handler{p.engine, p}); err != nil {
 			p.failed <- err
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -270,7 +271,44 @@ func TestWordsBetweenVerdictAndHandOver(t *testing.T) {
 	c.Want("RSSKZ")
 	c.WantError("57P01")
 	c.WantEOF()
+	c.Close()
 	next(t, w.closed, "the end of the connection")
+}
+
+// A greeting that the socket doesn't take at once is written as the client reads.
+func TestGreetingLargerThanTheSocket(t *testing.T) {
+	s := newScript()
+	long := strings.Repeat("x", 8<<20)
+	s.login = func(s *script, _ time.Duration, l engine.Login, _ engine.Request) {
+		v := admitted()
+		v.Params = []wire.Param{{Name: "search_path", Value: long}}
+		s.out.Admit(l, v)
+	}
+	w := start(t, s)
+	c := fake.Dial(t, w.addr())
+	query := fake.Query("SELECT 1")
+	c.Put(fake.Startup(fake.V30, "user", "u"), query)
+	if got := c.Want("RSKZ")[1].Strings(); got[1] != long {
+		t.Errorf("%d bytes of the value arrived, want %d", len(got[1]), len(long))
+	}
+	if got := next(t, w.got, "the query"); got.bytes != string(query) {
+		t.Errorf("the engine got %q", got.bytes)
+	}
+}
+
+func TestClientThatNeverReadsItsGreeting(t *testing.T) {
+	s := newScript()
+	s.login = func(s *script, _ time.Duration, l engine.Login, _ engine.Request) {
+		v := admitted()
+		v.Params = []wire.Param{{Name: "search_path", Value: strings.Repeat("x", 16<<20)}}
+		s.out.Admit(l, v)
+	}
+	w := start(t, s, func(set *Settings) { set.Config.Timeouts.ClientLogin = 100 * time.Millisecond })
+	c := fake.Dial(t, w.addr())
+	c.Put(fake.Startup(fake.V30, "user", "u"))
+	if got := next(t, w.closed, "the end of the connection"); got.err == nil || !strings.Contains(got.err.Error(), "did not take its greeting: "+context.DeadlineExceeded.Error()) {
+		t.Errorf("Closed tells %v", got.err)
+	}
 }
 
 func TestLoginTimeout(t *testing.T) {

@@ -1,0 +1,103 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"cancello/internal/auth"
+	"cancello/internal/engine"
+	"cancello/internal/pgtest/fake"
+)
+
+// FuzzClientBeforeLogin: whatever a client sends, in whatever pieces, it is answered or not, and then its connection
+// ends.
+func FuzzClientBeforeLogin(f *testing.F) {
+	startup := fake.Startup(fake.V30, "user", "ann")
+	for _, b := range [][]byte{
+		nil, {0}, startup, startup[:9], sslRequest, fake.Join(sslRequest, gssRequest, startup), fake.Join(sslRequest, sslRequest),
+		fake.Cancel(1, testKey), fake.Cancel(1, nil), fake.Msg(0, fake.CancelCode), fake.Startup(0x0003270F, "user", "u", "_pq_.x", ""),
+		fake.Startup(0x00020000, "user", "u"), fake.Join(startup, fake.Msg('p', "secret"), fake.Query("SELECT 1")),
+		fake.Join(startup, fake.Msg('p', "SCRAM-SHA-256", 5, []byte("n,,n="))), []byte("GET / HTTP/1.1\r\n\r\n"), {0xff, 0xff, 0xff, 0xff},
+	} {
+		for _, cut := range []uint16{0, 5} {
+			f.Add(b, cut, true)
+			f.Add(b, cut, false)
+		}
+	}
+	var worlds [2]*world
+	for i, m := range []auth.Method{auth.Plain, auth.SCRAM} {
+		s := newScript()
+		s.login = func(s *script, _ time.Duration, l engine.Login, r engine.Request) {
+			<-s.logins
+			s.out.Admit(l, admitted())
+			s.out.Close(r.Conn, engine.Flush)
+		}
+		worlds[i] = start(f, s, withVerifier(m, testUserlist))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, cut uint16, plain bool) {
+		w := worlds[0]
+		if !plain {
+			w = worlds[1]
+		}
+		nc, err := net.Dial("tcp", w.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(fake.Patience))
+		at := min(int(cut), len(b))
+		nc.Write(b[:at])
+		nc.Write(b[at:])
+		nc.(*net.TCPConn).CloseWrite()
+		if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("it hangs")
+		}
+		for { // what the script recorded is of no use here
+			select {
+			case <-w.script.closed:
+			case <-w.cancels:
+			case <-w.got:
+			default:
+				return
+			}
+		}
+	})
+}
+
+// FuzzServerLogin: whatever a server says, the login ends: with an error, or a session.
+func FuzzServerLogin(f *testing.F) {
+	good := fake.Join(fake.Msg('R', 0), fake.Msg('S', "server_version", "18.4"), fake.Msg('K', 1, testKey), fake.Msg('Z', byte('I')))
+	for _, b := range [][]byte{
+		nil, good, good[:len(good)-1], fake.Error("FATAL", "28000", "no"), fake.Msg('R', 3), fake.Msg('R', 5, []byte("salt")), fake.Msg('R', 5),
+		fake.Msg('R', 10, "SCRAM-SHA-256", byte(0)), fake.Join(fake.Msg('R', 10, "SCRAM-SHA-256", byte(0)), fake.Msg('R', 11, []byte("r=x,s=eA==,i=4096"))),
+		fake.Join(fake.Msg('v', fake.V30, 0), good), {'S', 0xff, 0xff, 0xff, 0xff}, {'E', 0, 0, 0, 0}, []byte("N"),
+	} {
+		f.Add(b)
+	}
+	p := &Proxy{gate: newGate()}
+	c := engine.Target{Host: "h", Port: 1, User: "ann", Database: "db", Timeout: time.Second}
+	p.config.Store(newConfig())
+	p.set.Passwords.Environment = "secret"
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		go func() {
+			go io.Copy(io.Discard, theirs)
+			theirs.Write(b)
+			theirs.Close()
+		}()
+		ours.SetDeadline(time.Now().Add(fake.Patience))
+		ctx, cancel := context.WithTimeout(context.Background(), fake.Patience)
+		defer cancel()
+		l := &serverLogin{p: p, ctx: ctx, nc: ours, r: bufio.NewReader(ours), target: c}
+		if err := l.run(false); isTimeout(err) {
+			t.Fatal("it hangs")
+		}
+	})
+}
