@@ -257,8 +257,7 @@ func (e *Engine) failWaiting(p *pool, f Failure) {
 		e.refuseWaiting(c, err)
 	}
 	for len(p.logins) > 0 {
-		err.Message = f.Message // as the server itself would have said it at login
-		e.refuseLogin(p.logins[0], err.Fatal())
+		e.refuseLogin(p.logins[0], sqlstate.ServerRefused(p.upstream.name, f.Code, f.Message))
 	}
 }
 

@@ -121,6 +121,20 @@ func NoServer(reason string) Error {
 	return New(SeverityError, CodeConnectionFailure, "could not get a connection to the server: "+clean(reason))
 }
 
+// ServerRefused: the server that a client is to use refused our login, with this code and message; the client is refused
+// in the same words. server says where that was.
+func ServerRefused(server, code, message string) Error {
+	if len(code) != 5 {
+		code = codeInternalError
+	}
+	if message == "" {
+		message = "the server refused the login"
+	}
+	e := New(SeverityFatal, code, clean(message))
+	e.Detail = "This is what the server " + clean(server) + " said to Cancello."
+	return e
+}
+
 // ServerLostBeforeSend: the server's connection broke before anything of the unit was sent.
 func ServerLostBeforeSend() Error {
 	e := New(SeverityError, CodeConnectionFailure, "the connection to the server was lost before the statement was sent")
