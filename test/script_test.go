@@ -20,7 +20,8 @@ import (
 //	setup SQL                run past the gate by the superuser, before each run
 //	mask REGEXP              what it finds in a message becomes *
 //	fields LETTERS           of an ErrorResponse these fields are compared, the others are the server's own business
-//	ssl, gss                 send SSLRequest, GSSENCRequest and read the answer
+//	skip TYPES               messages of these types are not compared
+//	ssl                      send SSLRequest and read the answer
 //	startup VERSION NAME=VALUE...   in place of 3.0 user=postgres database=postgres
 //
 // Then the messages. A word may be quoted as in Go; so is text with an escape or a blank at its end:
@@ -47,7 +48,8 @@ type script struct {
 	setup   []string
 	masks   []*regexp.Regexp
 	fields  string
-	asks    []string // ssl, gss
+	skip    string
+	ssl     bool
 	startup []byte
 	steps   []step
 }
@@ -108,8 +110,10 @@ func (s *script) take(verb, rest string, out []byte) ([]byte, error) {
 		s.masks = append(s.masks, re)
 	case "fields":
 		s.fields = rest
-	case "ssl", "gss":
-		s.asks = append(s.asks, verb)
+	case "skip":
+		s.skip = rest
+	case "ssl":
+		s.ssl = true
 	case "startup":
 		p, err := startupPacket(rest)
 		s.startup = p
