@@ -153,8 +153,8 @@ func serve(ctx context.Context, c config.Config, s surroundings) error {
 				log.Warn("stopping at once", "signal", sig.String())
 				return nil
 			}
-			log.Info("draining: clients may finish, cancels are still carried; once more to stop at once", "signal", sig.String())
 			a.Drain()
+			log.Info("draining: clients may finish, cancels are still carried; once more to stop at once", "signal", sig.String())
 		case <-a.Drained():
 			return nil
 		case err := <-a.Failed():
@@ -177,11 +177,11 @@ func introduction(a *app.App, c config.Config) []string {
 		if d.Name == "*" {
 			name = "any database"
 		}
-		as := "the client's own name"
+		as := "each client's own user"
 		if d.User != "" {
-			as = fmt.Sprintf("%q", d.User)
+			as = fmt.Sprintf("user %q", d.User)
 		}
-		lines = append(lines, fmt.Sprintf("cancello: %s is on %s, port %d, as user %s", name, d.Host, d.Port, as))
+		lines = append(lines, fmt.Sprintf("cancello: %s is on %s, port %d, as %s", name, d.Host, d.Port, as))
 	}
 	return lines
 }
