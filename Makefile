@@ -10,7 +10,8 @@ DRIVERS := ./internal/loop/... ./internal/proxy/... ./internal/obs/... ./interna
 # Where buffers are lent: with this tag they are checked, and scribbled over when their lifetime ends.
 LENDERS := ./internal/loop/... ./internal/proxy/... ./internal/engine/... ./internal/sim/...
 
-SEED ?= 1
+SEED ?=
+FROM ?= 0
 N ?= 2000
 ARGS ?=
 
@@ -48,8 +49,8 @@ race: cache ## drivers under the race detector, buffers under the invariants tag
 	go test -tags invariants -shuffle=on $(LENDERS)
 
 .PHONY: sim
-sim: ## the simulation alone: SEED=1 N=2000; a failing seed replays exactly
-	go test ./internal/sim -run TestSim -count=1 -seed=$(SEED) -n=$(N)
+sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: it replays exactly
+	go test ./internal/sim -run '^TestSim$$' -count=1 -v $(if $(SEED),-seed=$(SEED),-seeds=$(N) -from=$(FROM))
 
 .PHONY: bench
 bench: build cache ## Cancello beside PgBouncer, interleaved, on this machine

@@ -81,7 +81,7 @@ func (e *Engine) unqueue(c *client) {
 		return
 	}
 	n, out := c.sess.Unqueue(c.pending, sqlstate.Canceled())
-	e.send(&c.link, out)
+	e.say(c, out)
 	c.lastEnd = e.now
 	c.keep(c.pending[n:])
 	if c.place.Waits() && c.sess.Waits(c.pending) != unit.NoUnit {

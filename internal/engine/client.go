@@ -62,10 +62,17 @@ func (c *client) keep(rest []byte) {
 	c.pending = append(c.pending[:0], rest...)
 }
 
-// say sends an ErrorResponse and what else belongs behind it.
+// sayError sends an ErrorResponse and what else belongs behind it.
 func (e *Engine) sayError(c *client, err sqlstate.Error, more []byte) {
 	p := wire.AppendError(nil, err.Severity, err.Code, err.Message, err.Detail, err.Hint)
-	e.send(&c.link, append(p, more...))
+	e.say(c, append(p, more...))
+}
+
+// say sends a client messages of our own, never into the middle of one of its server's.
+func (e *Engine) say(c *client, p []byte) {
+	if !c.sess.Delay(p) {
+		e.send(&c.link, p)
+	}
 }
 
 // fatal tells a client why it is closed, and closes it. What it left open is treated as lost.

@@ -47,6 +47,7 @@ func (e *Engine) settleDeparted(s *server) {
 		out = wire.AppendSync(nil)
 	}
 	e.send(&s.link, out)
+	e.probe(s)
 	if c.sess.Settled() && s.still(e.bug) {
 		e.release(s)
 		e.dismissed(c)

@@ -82,6 +82,7 @@ func (e *Engine) consume(s *server, p []byte, lent Buf, base int) int {
 // toClient takes bytes of a leased server and returns how many; 0 where a message is cut.
 func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 	c := s.cl
+	before := c.sess.Ended()
 	n, v := c.sess.Down(p)
 	switch v {
 	case session.DownMore, session.DownFatal, session.DownBroken:
@@ -102,17 +103,17 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 		r := c.sess.Report()
 		s.tracks(r.Name, r.Value)
 		c.told = follow(c, s, r)
-	case session.DownReady:
-		e.unitEnded(c)
-	case session.DownDoubt:
-		e.send(&s.link, c.sess.Out())
-		e.unitEnded(c)
+	case session.DownLate:
+		e.send(&c.link, c.sess.Out())
 	case session.DownFatal:
 		e.serverFatal(s, p)
 		return len(p)
 	case session.DownBroken:
 		e.dismiss(s, c.sess.Err().Message)
 		return len(p)
+	}
+	if c.sess.Ended() > before {
+		e.unitEnded(c)
 	}
 	return n
 }

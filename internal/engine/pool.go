@@ -265,7 +265,7 @@ func (e *Engine) failWaiting(p *pool, f Failure) {
 func (e *Engine) refuseWaiting(c *client, err sqlstate.Error) {
 	c.place.Leave()
 	n, out := c.sess.Unqueue(c.pending, err)
-	e.send(&c.link, out)
+	e.say(c, out)
 	c.lastEnd = e.now
 	c.keep(c.pending[n:])
 	e.proceed(c)

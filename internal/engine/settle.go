@@ -27,6 +27,14 @@ func (e *Engine) settle(s *server) {
 	}
 }
 
+// probe asks a server whether it swallowed a Sync, where that is all that is not known of it. The probe is a query of our
+// own, so a cancel on the wire is waited for.
+func (e *Engine) probe(s *server) {
+	if s.fences == 0 && s.cl.sess.Doubtful() {
+		e.send(&s.link, s.cl.sess.Probe())
+	}
+}
+
 // nextChore runs what is still to be done to a server between two clients, and hands it on when nothing is. A cancel on
 // the wire is waited for: it would end our own query.
 func (e *Engine) nextChore(s *server) {
@@ -43,6 +51,7 @@ func (e *Engine) nextChore(s *server) {
 
 func (e *Engine) settleLease(s *server) {
 	c := s.cl
+	e.probe(s)
 	if c.sess.Free() && s.still(e.bug) {
 		switch {
 		case e.cfg.Pool.Mode == config.Transaction:
@@ -111,7 +120,7 @@ func (e *Engine) applied(s *server) {
 // tell sends a client a ParameterStatus.
 func (e *Engine) tell(c *client, name, value string) {
 	c.told = c.told.With(name, value)
-	e.send(&c.link, wire.AppendParameterStatus(nil, name, value))
+	e.say(c, wire.AppendParameterStatus(nil, name, value))
 }
 
 // follow is what a client was told after its server has reported a value to it. The two share one list while they agree.

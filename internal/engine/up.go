@@ -93,7 +93,8 @@ func (e *Engine) pump(c *client, data, lent Buf, base int) int {
 		case session.Insert, session.Instead:
 			e.toServer(c, c.sess.Out(), Buf{}, 0)
 		case session.Answer:
-			e.send(&c.link, c.sess.Out())
+			e.say(c, c.sess.Out())
+			c.lastEnd = e.now
 		case session.Terminate:
 			e.terminate(c)
 			return len(data.Bytes)

@@ -23,19 +23,22 @@ func (s *Session) enterCopy(both bool) {
 	}
 }
 
-// endCopy: the COPY came to its end in order, so what was in doubt was swallowed.
+// endCopy: the COPY came to its end in order, so what was in doubt was swallowed. Where that was the Sync of the batch,
+// and no other one was sent behind the data, the batch is open still: its transaction is.
 func (s *Session) endCopy() {
 	if !s.inCopy {
 		return
 	}
 	s.inCopy, s.copyIn, s.copyBoth = false, false, false
 	entries := make([]unit.Entry, 0, s.queue.Len())
+	swallowed := false
 	doubt := true // up to the end of the data, or to the first message that cannot stand in front of it
 	for i := range s.queue.Len() {
 		e := s.queue.At(i)
 		switch k := e.Kind(); {
 		case i == 0 && k == unit.Query:
 		case doubt && k == unit.MaybeSync:
+			swallowed = true
 			continue
 		case doubt && k == unit.CopyEnd:
 			doubt = false
@@ -48,6 +51,9 @@ func (s *Session) endCopy() {
 	s.queue.Reset()
 	for _, e := range entries {
 		s.queue.Push(e)
+	}
+	if swallowed && len(entries) == 0 {
+		s.open = true
 	}
 }
 
@@ -133,12 +139,19 @@ func (s *Session) onlyMaybe() bool {
 	return true
 }
 
-// probe asks the server something whose answer can be told from a ReadyForQuery: the closing of a statement that does
-// not exist. A ReadyForQuery in front of CloseComplete answered the client's Sync; the one behind it is swallowed.
-func (s *Session) probe() {
+// Doubtful tells whether nothing is outstanding but a Sync that the server may have swallowed: Probe finds out.
+func (s *Session) Doubtful() bool {
+	return s.queue.Len() > 0 && !s.open && !s.probing && s.up.whole() && s.onlyMaybe()
+}
+
+// Probe returns what to ask the server, in doubt and with no cancel on the wire: the closing of a statement that does not
+// exist, whose answer can be told from a ReadyForQuery. A ReadyForQuery in front of CloseComplete answered the client's
+// Sync; the one behind it is swallowed. The bytes hold until the Session's next call.
+func (s *Session) Probe() []byte {
 	s.out = wire.AppendClose(s.out[:0], 'S', s.failName)
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Close | unit.Ours)
 	s.queue.Push(unit.Sync | unit.Ours)
 	s.probing = true
+	return s.out
 }

@@ -11,5 +11,5 @@
 // is asked for again (More) with at most a few KB in front of it. Nothing is allocated per message.
 //
 // Limits: maxOutstanding messages without a reply (more are held back, which back pressure makes harmless), maxName for
-// statement and portal names, maxKept for the text of an unnamed statement.
+// portal names, maxKept for the text of an unnamed statement.
 package session

@@ -19,12 +19,12 @@ const (
 	DownMore
 	// DownParam: the n bytes go to the client; the last message in them is the ParameterStatus in Report.
 	DownParam
+	// DownLate: the n bytes go to the client, and what was delayed (Out) behind them.
+	DownLate
 	// DownNotify: the n bytes begin a NotificationResponse, header and pid; Report.Value is the pid. The rest follows.
 	DownNotify
 	// DownReady: the n bytes go to the client; the last message in them is a ReadyForQuery. A unit may have ended.
 	DownReady
-	// DownDoubt is DownReady, and Out goes to the server: it tells whether one more ReadyForQuery is to come.
-	DownDoubt
 	// DownFatal: nothing was taken. The server says in Report.Body why it is about to close.
 	DownFatal
 	// DownBroken: the server broke the protocol; Err says how.
@@ -46,6 +46,10 @@ func (s *Session) Down(b []byte) (n int, v DownVerdict) {
 				return k, DownSwallow
 			}
 			n += k
+			if s.down.rest == 0 && len(s.late) > 0 {
+				s.out, s.late = append(s.out, s.late...), nil
+				return n, DownLate
+			}
 			continue
 		}
 		if len(b)-n < wire.HeaderLen {
@@ -71,16 +75,17 @@ func (s *Session) Down(b []byte) (n int, v DownVerdict) {
 			}
 			return s.divertDown(v, body, b), v
 		}
-		n += wire.HeaderLen
 		s.down = frame{rest: body}
-		v = s.reply(typ, b[n:n+have])
+		v = s.reply(typ, b[n+wire.HeaderLen:n+wire.HeaderLen+have])
 		switch v {
-		case DownParam, DownReady, DownDoubt:
+		case DownParam, DownReady:
 			s.down.rest = 0
-			return n + body, v
+			return n + wire.HeaderLen + body, v
 		case DownBroken:
-			return 0, v
+			s.down = frame{}
+			return passFirst(n, v)
 		}
+		n += wire.HeaderLen
 	}
 	return n, DownPass
 }
@@ -135,8 +140,11 @@ func (s *Session) peek(typ byte, body []byte) DownVerdict {
 		if head.Has(unit.Failing) {
 			return DownInstead
 		}
+		if head == unit.Close|unit.Ours {
+			return DownSwallow // a cancel met the probe
+		}
 	case wire.MsgParseComplete, wire.MsgCloseComplete:
-		if head.Has(unit.Ours) && (typ == wire.MsgParseComplete) == (head.Kind() == unit.Parse) {
+		if head == unit.Parse|unit.Ours && typ == wire.MsgParseComplete || head == unit.Close|unit.Ours && typ == wire.MsgCloseComplete {
 			return DownSwallow
 		}
 	case wire.MsgReadyForQuery:
@@ -239,7 +247,7 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 		ok = head != unit.None
 		s.failed(string(wire.ErrorField(body, 'C')))
 	case wire.MsgParseComplete:
-		if ok = head.Kind() == unit.Parse; ok {
+		if ok = head.Kind() == unit.Parse && !head.Has(unit.Failing); ok {
 			s.queue.Pop()
 			s.parsed(head)
 		}
@@ -300,7 +308,7 @@ func (s *Session) executed(head unit.Entry) bool {
 	switch head.Kind() {
 	case unit.Query:
 		s.endCopy()
-		return true
+		return !head.Has(unit.Failing)
 	case unit.Execute:
 		s.queue.Pop()
 		s.endCopy()
@@ -351,9 +359,8 @@ func (s *Session) ready(body []byte) DownVerdict {
 	s.ended = min(s.ended+1, s.begun)
 	s.popMarks()
 	s.settleSerials()
-	if s.queue.Len() > 0 && s.onlyMaybe() && !s.open && !s.probing {
-		s.probe()
-		return DownDoubt
+	if s.queue.Len() > 0 && s.onlyMaybe() && !s.open {
+		s.ended = s.begun // nothing runs; only whether one more ReadyForQuery comes is in doubt
 	}
 	return DownReady
 }

@@ -12,7 +12,7 @@ import (
 // comes. n is 0 where no unit waits.
 func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) {
 	s.out = s.out[:0]
-	for {
+	for all := false; ; {
 		u := unit.Scan(pending[n:], s.unnamed.sql())
 		if u.Kind == unit.NoUnit {
 			return n, s.out
@@ -27,7 +27,8 @@ func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) 
 			return n, s.out
 		}
 		s.out = wire.AppendReadyForQuery(s.out, s.tx)
-		if !u.Begins || !u.Whole {
+		all = all || u.Begins
+		if !all || !u.Whole {
 			return n, s.out
 		}
 	}
@@ -75,16 +76,19 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	if !s.up.whole() {
 		return nil, false
 	}
-	inExecute := s.copyIn && s.queue.Head().Kind() == unit.Execute
+	swallowed := s.onlyMaybe() && s.queue.Len() > 0
 	if s.copyIn {
 		s.out = wire.AppendCopyFail(s.out, "the client is gone")
+		swallowed = s.queue.Head().Kind() == unit.Execute && !s.open
 		s.copyIn, s.copyBoth = false, false
 		s.queue.Push(unit.CopyEnd)
 	}
-	if s.discard || (!s.open && !inExecute) {
+	switch {
+	case s.discard || (!s.open && !swallowed):
 		return s.out, true
-	}
-	if !s.skip && !s.doomed {
+	case swallowed:
+		// The COPY has failed, or will. The server discards up to a Sync, and has perhaps read the client's as data.
+	case !s.skip && !s.doomed:
 		s.out = wire.AppendParse(s.out, s.failName, unparsable)
 		s.queue.Push(unit.Parse | unit.Failing)
 		s.refusals = append(s.refusals, sqlstate.Canceled())
@@ -104,7 +108,7 @@ func (s *Session) ServerGone() {
 	s.tx = 'I'
 	s.open, s.skip, s.doomed = false, false, false
 	s.copyIn, s.inCopy, s.copyBoth, s.probing = false, false, false, false
-	s.down = frame{}
+	s.down, s.late = frame{}, nil
 	if s.up.rest > 0 {
 		s.up.drop, s.up.keep = true, false
 	}

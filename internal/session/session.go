@@ -10,7 +10,7 @@ const (
 	// reply has 5 bytes at least, so it never waits for us with more than 1,639 of them in its buffer: holding the client
 	// back at this depth cannot block both.
 	maxOutstanding = 8192
-	// maxName is how much of a message is looked at for the names in front.
+	// maxName is how long the name of a portal may be, in bytes: it is looked past for the name of the statement.
 	maxName = 1024
 	// maxError is how much of an ErrorResponse is looked at for its severity and code.
 	maxError = 8192
@@ -60,6 +60,7 @@ type Session struct {
 
 	tags      Tags
 	cancelled [4]uint64 // serials of the last units that ended in 57014
+	late      []byte    // for the client, as soon as the message that it gets in pieces is whole
 	out       []byte
 	report    Report
 	err       sqlstate.Error
@@ -129,7 +130,17 @@ func (s *Session) Free() bool { return s.tx == 'I' && s.Settled() }
 func (f *frame) whole() bool { return f.rest == 0 || f.drop }
 
 // Cut tells whether the server was sent a part of a message, and whether the client was.
-func (s *Session) Cut() (up, down bool) { return !s.up.whole(), s.down.rest > 0 }
+func (s *Session) Cut() (up, down bool) { return !s.up.whole(), s.down.rest > 0 && !s.down.drop }
+
+// Delay keeps p, which is for the client, where a message of the server is on its way to it in pieces: DownLate gives it
+// out at the end of that message. It tells whether it did.
+func (s *Session) Delay(p []byte) bool {
+	if _, cut := s.Cut(); !cut {
+		return false
+	}
+	s.late = append(s.late, p...)
+	return true
+}
 
 // Open tells whether a batch is open: begun and without its Sync.
 func (s *Session) Open() bool { return s.open }

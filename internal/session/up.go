@@ -97,8 +97,8 @@ func (s *Session) judge(b []byte, free bool) decision {
 	case err != nil:
 		d.v, d.refusal = Broken, sqlstate.ProtocolViolation(err.Error())
 		return d
-	case typ == wire.MsgPassword:
-		d.v, d.refusal = Broken, sqlstate.ProtocolViolation("password message after login")
+	case typ == wire.MsgPassword: // only known during login
+		d.v, d.refusal = Broken, sqlstate.InvalidMessageType(typ)
 		return d
 	case typ == wire.MsgTerminate:
 		d.v = Terminate
@@ -182,23 +182,16 @@ func (s *Session) police(d *decision, body []byte) {
 			d.entry |= unit.Unnamed
 		}
 	case wire.MsgBind:
-		rest := body
-		if end := bytes.IndexByte(body, 0); end >= 0 {
-			rest = body[end+1:]
-		} else if len(body) < d.body {
-			s.cutName(d, body)
-			return
-		} else {
-			return // malformed: the server says so
-		}
-		if len(rest) == 0 {
-			if len(body) < d.body {
-				s.cutName(d, body)
+		end := bytes.IndexByte(body[:min(len(body), maxName+1)], 0) // of the portal's name
+		switch {
+		case end < 0 && len(body) > maxName:
+			d.v, d.refusal = Instead, sqlstate.NameTooLong("portal", maxName)
+		case end >= 0 && end+1 < len(body):
+			if body[end+1] == 0 {
+				s.useUnnamed(d)
 			}
-			return
-		}
-		if rest[0] == 0 {
-			s.useUnnamed(d)
+		case len(body) < d.body:
+			d.v = More
 		}
 	case wire.MsgDescribe, wire.MsgClose:
 		if len(body) < 2 && len(body) < d.body {
@@ -214,15 +207,6 @@ func (s *Session) police(d *decision, body []byte) {
 		}
 		s.useUnnamed(d)
 	}
-}
-
-// cutName asks for more of a name, up to a limit.
-func (s *Session) cutName(d *decision, body []byte) {
-	if len(body) < maxName {
-		d.v = More
-		return
-	}
-	d.v, d.refusal = Instead, sqlstate.NameTooLong("statement or portal", maxName)
 }
 
 // useUnnamed makes sure that a Bind or Describe of the unnamed statement meets the client's own (trap A1).
@@ -295,10 +279,12 @@ func (s *Session) start(d decision) {
 	}
 }
 
-// protect notes a unit that may hold a COMMIT. A text that is cut and has several statements may hide one.
+// protect notes a unit that may hold a COMMIT. A text that is cut may hide one behind a semicolon, or in a first word
+// that is cut.
 func (s *Session) protect(text []byte, body int) {
-	hidden := len(text) < body && bytes.IndexByte(text, ';') >= 0
-	commits := hidden || unit.Commits(skipName(text, s.open))
+	sql := skipName(text, s.open)
+	hidden := len(text) < body && (bytes.IndexByte(text, ';') >= 0 || !unit.Opens(sql))
+	commits := hidden || unit.Commits(sql)
 	if commits {
 		s.protected = s.begun
 	}

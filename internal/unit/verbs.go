@@ -110,3 +110,9 @@ func is(b []byte, word string) bool {
 	}
 	return true
 }
+
+// Opens tells whether a text that may be cut shows its first word whole.
+func Opens(sql []byte) bool {
+	sql = skipBlank(sql)
+	return wordLen(sql) < len(sql)
+}
