@@ -74,7 +74,12 @@ func (s *Session) failed(code string) {
 	s.discarded(s.queue.Pop(), true)
 	for s.queue.Len() > 0 {
 		switch s.queue.Head().Kind() {
-		case unit.Sync, unit.MaybeSync:
+		case unit.MaybeSync:
+			if s.onlyMaybe() {
+				s.open, s.unsure = true, true
+			}
+			return
+		case unit.Sync:
 			return
 		}
 		s.discarded(s.queue.Pop(), false)
@@ -141,7 +146,7 @@ func (s *Session) onlyMaybe() bool {
 
 // Doubtful tells whether nothing is outstanding but a Sync that the server may have swallowed: Probe finds out.
 func (s *Session) Doubtful() bool {
-	return s.queue.Len() > 0 && !s.open && !s.probing && s.up.whole() && s.onlyMaybe()
+	return s.doubt && !s.open && !s.probing && s.up.whole() && s.queue.Len() > 0 && s.onlyMaybe()
 }
 
 // Probe returns what to ask the server, in doubt and with no cancel on the wire: the closing of a statement that does not
@@ -152,6 +157,6 @@ func (s *Session) Probe() []byte {
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Close | unit.Ours)
 	s.queue.Push(unit.Sync | unit.Ours)
-	s.probing = true
+	s.probing, s.doubt = true, false
 	return s.out
 }

@@ -351,6 +351,8 @@ func (s *Session) ready(body []byte) DownVerdict {
 	case unit.MaybeSync:
 		s.queue.Pop()
 		s.doubtNextSync()
+		s.open = s.open && !s.unsure
+		s.unsure = false
 	default:
 		s.brokenBy("the server is ready though it was not asked")
 		return DownBroken
@@ -359,8 +361,8 @@ func (s *Session) ready(body []byte) DownVerdict {
 	s.ended = min(s.ended+1, s.begun)
 	s.popMarks()
 	s.settleSerials()
-	if s.queue.Len() > 0 && s.onlyMaybe() && !s.open {
-		s.ended = s.begun // nothing runs; only whether one more ReadyForQuery comes is in doubt
+	if s.doubt = s.queue.Len() > 0 && s.onlyMaybe() && !s.open; s.doubt {
+		s.ended = s.begun // nothing runs
 	}
 	return DownReady
 }

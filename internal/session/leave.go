@@ -76,7 +76,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	if !s.up.whole() {
 		return nil, false
 	}
-	swallowed := s.onlyMaybe() && s.queue.Len() > 0
+	swallowed := s.unsure
 	if s.copyIn {
 		s.out = wire.AppendCopyFail(s.out, "the client is gone")
 		swallowed = s.queue.Head().Kind() == unit.Execute && !s.open
@@ -95,7 +95,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	}
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Sync)
-	s.open, s.skip, s.doomed = false, false, false
+	s.open, s.skip, s.doomed, s.unsure = false, false, false, false
 	return s.out, true
 }
 
@@ -107,7 +107,8 @@ func (s *Session) ServerGone() {
 	s.ended = s.begun
 	s.tx = 'I'
 	s.open, s.skip, s.doomed = false, false, false
-	s.copyIn, s.inCopy, s.copyBoth, s.probing = false, false, false, false
+	s.copyIn, s.inCopy, s.copyBoth = false, false, false
+	s.unsure, s.doubt, s.probing = false, false, false
 	s.down, s.late = frame{}, nil
 	if s.up.rest > 0 {
 		s.up.drop, s.up.keep = true, false

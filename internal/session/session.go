@@ -47,6 +47,8 @@ type Session struct {
 	copyIn   bool // the server reads COPY data and no end of it was sent
 	inCopy   bool // the message at the head went into COPY IN
 	copyBoth bool // ... and into COPY BOTH, where Sync is not swallowed
+	unsure   bool // open only because the server may have swallowed the batch's Sync
+	doubt    bool // a ReadyForQuery has come, and it is not known whether one more will
 	probing  bool // our probe is outstanding
 
 	up   frame

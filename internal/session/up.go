@@ -260,6 +260,9 @@ func (s *Session) start(d decision) {
 	if d.begins {
 		s.begun++
 	}
+	if d.entry != unit.None {
+		s.unsure = false
+	}
 	switch d.typ {
 	case wire.MsgQuery, wire.MsgFunctionCall:
 		if s.skip {
