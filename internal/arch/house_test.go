@@ -45,7 +45,7 @@ var house = []room{
 	{path: "internal/postgres", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
 
 	{path: "internal/app", ring: top, beside: nil, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
-	{path: "internal/demo", ring: top, beside: []string{"internal/app"}, vendor: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
+	{path: "internal/demo", ring: top, beside: []string{"internal/app"}, vendor: []string{"github.com/spf13/cobra", "golang.org/x/sys/unix"}},
 	{path: "internal/cli", ring: top, beside: []string{"internal/app", "internal/demo"}, vendor: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{path: "cmd/cancello", ring: top, beside: []string{"internal/cli"}},
 
@@ -53,6 +53,7 @@ var house = []room{
 	{path: "internal/pgtest", ring: bench},
 	{path: "internal/pgtest/fake", ring: bench, vendor: []string{"github.com/xdg-go/scram"}},
 	{path: "internal/pgtest/contract", ring: bench},
+	{path: "internal/pgtest/shorthand", ring: bench},
 	{path: "internal/arch", ring: bench},
 	{path: "test", ring: bench, beside: []string{"internal/pgtest"}},
 	{path: "bench", ring: bench, beside: []string{"internal/pgtest"}, vendor: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
