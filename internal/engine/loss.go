@@ -54,6 +54,9 @@ func (e *Engine) lose(s *server, l loss) {
 	}
 	e.out.Emit(event.ServerClosed{Server: uint64(s.id), User: p.name.user, Database: p.name.database, Reason: l.reason})
 	if c != nil {
+		for _, o := range c.orders {
+			o.severed = l.running && o.unit > c.sess.Ended()
+		}
 		e.bereave(c, s, phase, l)
 	}
 	e.staff(p)

@@ -32,6 +32,7 @@ type order struct {
 	step    uint64 // counts states, for timers
 
 	fenced    bool // its fence is up
+	severed   bool // its server was closed by us while the unit ran: nobody knows how that ended
 	sends     int
 	goAt      time.Duration
 	lastWrite time.Duration // our last write to the server before goAt

@@ -106,7 +106,7 @@ func (s *Session) discarded(e unit.Entry, first bool) {
 		s.unnamed.governed = true
 	}
 	if len(s.unnamed.sent) == 0 {
-		s.unnamed.sentIn = 0
+		s.unnamed.sentIn, s.up.keep = 0, false
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	case !s.skip && !s.doomed:
 		s.out = wire.AppendParse(s.out, s.failName, unparsable)
 		s.queue.Push(unit.Parse | unit.Failing)
-		s.refusals = append(s.refusals, sqlstate.Canceled())
+		s.refusals = append(s.refusals, sqlstate.AdminShutdown()) // nobody hears it
 	}
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Sync)

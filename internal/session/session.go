@@ -57,7 +57,7 @@ type Session struct {
 	unnamed     unnamed
 	refusals    []sqlstate.Error // what the Failing entries say, in order
 	nextRefusal *sqlstate.Error  // the next unit is to fail with this
-	protected   uint64           // units up to this serial may hold a COMMIT
+	protected   span             // units that may hold a COMMIT
 	commitsKept bool             // the unnamed statement, or in Keep mode any, is a COMMIT
 
 	tags      Tags
@@ -74,6 +74,9 @@ type frame struct {
 	drop bool // the rest goes nowhere
 	keep bool // the rest is kept in unnamed
 }
+
+// span is a range of serials.
+type span struct{ first, last uint64 }
 
 // New begins a session. failName is the name under which statements are made to fail on the server; it must be
 // unguessable, because a client that had prepared it would not see the failure.
@@ -114,7 +117,9 @@ func (s *Session) Kind() unit.Kind {
 }
 
 // Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION.
-func (s *Session) Protected() bool { return s.ended < s.protected }
+func (s *Session) Protected() bool {
+	return s.protected.first <= s.ended+1 && s.ended+1 <= s.protected.last
+}
 
 // Tx is the transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
 func (s *Session) Tx() byte { return s.tx }
@@ -144,8 +149,18 @@ func (s *Session) Delay(p []byte) bool {
 	return true
 }
 
-// Open tells whether a batch is open: begun and without its Sync.
-func (s *Session) Open() bool { return s.open }
+// Open tells whether a batch is open: begun and without its Sync, or with one that the server reads as COPY data.
+func (s *Session) Open() bool {
+	if s.open || !s.inCopy || s.queue.Head().Kind() != unit.Execute {
+		return s.open
+	}
+	for i := range s.queue.Len() {
+		if s.queue.At(i).Kind() == unit.Sync {
+			return false
+		}
+	}
+	return true
+}
 
 // Leased says that a server was given to the client: what was known of the last one is void.
 func (s *Session) Leased() {

@@ -51,8 +51,11 @@ func (u *unnamed) succeeded() {
 	u.skipped()
 }
 
-// skipped: the oldest Parse was discarded by the server unread.
-func (u *unnamed) skipped() { u.sent = u.sent[:copy(u.sent, u.sent[u.next():])] }
+// skipped: the oldest Parse was discarded by the server unread, perhaps before all of it was sent.
+func (u *unnamed) skipped() {
+	n := min(u.next(), len(u.sent))
+	u.sent = u.sent[:copy(u.sent, u.sent[n:])]
+}
 
 // failed: the oldest Parse ended in an error, which leaves no statement.
 func (u *unnamed) failed() { u.skipped(); u.drop() }

@@ -243,7 +243,7 @@ func (s *Session) accept(d decision, b []byte) {
 		s.protect(text, d.body)
 	case wire.MsgBind:
 		if s.commitsKept {
-			s.protected = s.begun
+			s.protectUnit()
 		}
 	}
 	if d.entry == unit.None || (s.skip && d.entry != unit.Sync) {
@@ -289,11 +289,19 @@ func (s *Session) protect(text []byte, body int) {
 	hidden := len(text) < body && (bytes.IndexByte(text, ';') >= 0 || !unit.Opens(sql))
 	commits := hidden || unit.Commits(sql)
 	if commits {
-		s.protected = s.begun
+		s.protectUnit()
 	}
 	if s.open { // a Parse
 		s.commitsKept = commits || (s.mode == Keep && s.commitsKept)
 	}
+}
+
+// protectUnit notes that the unit under way may hold a COMMIT. Those between two that do are taken for such too.
+func (s *Session) protectUnit() {
+	if s.protected.last <= s.ended {
+		s.protected.first = s.begun
+	}
+	s.protected.last = s.begun
 }
 
 // skipName passes the statement name in front of a Parse's text.
