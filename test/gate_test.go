@@ -373,12 +373,12 @@ func (s *transcript) await(t testing.TB, expr *regexp.Regexp) []string {
 		case m != nil:
 			return m
 		case ended:
-			t.Fatalf("Cancello ended and did not say %q:\n%s", expr, s)
+			t.Fatalf("it ended and did not say %q:\n%s", expr, s)
 		}
 		select {
 		case <-grown:
 		case <-limit:
-			t.Fatalf("Cancello did not say %q within %s:\n%s", expr, patience, s)
+			t.Fatalf("it did not say %q within %s:\n%s", expr, patience, s)
 		}
 	}
 }
