@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"cancello/internal/demo"
+
 	"github.com/spf13/cobra"
 )
 
@@ -63,6 +65,13 @@ func ran(err error) error {
 	return &runError{err}
 }
 
+// running marks every error of a command from elsewhere as one of running; cobra finds those of its command line.
+func running(cmd *cobra.Command) *cobra.Command {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return ran(run(cmd, args)) }
+	return cmd
+}
+
 func newRoot(s surroundings) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "cancello",
@@ -74,6 +83,6 @@ func newRoot(s surroundings) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
-	root.AddCommand(newServe(s), newVersion(s))
+	root.AddCommand(newServe(s), running(demo.Command()), newVersion(s))
 	return root
 }

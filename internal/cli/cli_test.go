@@ -47,6 +47,8 @@ func TestCommandLine(t *testing.T) {
 		{"version", 0, "cancello " + version, ""},
 		{"version x", 2, "", "cancello: unknown command \"x\" for \"cancello version\"\nTry 'cancello version --help'.\n"},
 		{"serve --help", 0, "--allow-remote-trust", ""},
+		{"demo --help", 0, "--once", ""},
+		{"demo --twice", 2, "", "cancello: unknown flag: --twice\nTry 'cancello demo --help'.\n"},
 		{"open", 2, "", "cancello: unknown command \"open\" for \"cancello\"\nTry 'cancello --help'.\n"},
 		{"serve", 2, "", "cancello: --upstream is needed: give the PostgreSQL to speak to, as --upstream \"postgres://USER@HOST:PORT/DB\"\n" + try},
 		{"serve x.toml", 2, "", "cancello: x.toml: a configuration file is not supported yet: give flags\n" + try},
