@@ -91,7 +91,7 @@ func (e *Engine) admitAll(p *pool) {
 func (e *Engine) admit(c *client, told *lease.Settings) {
 	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
 	c.login, c.asked = 0, Request{}
-	c.told = told
+	c.told = c.pool.settings.Intern(told)
 	mode := session.Keep
 	if e.cfg.Pool.Mode == config.Transaction {
 		mode = session.Share

@@ -102,7 +102,7 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 	case session.DownParam:
 		r := c.sess.Report()
 		s.tracks(r.Name, r.Value)
-		c.told = follow(c, s, r)
+		c.heard(r.Name, r.Value)
 	case session.DownLate:
 		e.send(&c.link, c.sess.Out())
 	case session.DownFatal:

@@ -24,6 +24,7 @@ type pool struct {
 	db       config.Database
 	upstream *upstream
 	params   *lease.Settings // what a new server reports; nil before the first
+	settings lease.Interner
 
 	logins   []*client // wait for params
 	clients  int
@@ -140,6 +141,10 @@ func (e *Engine) grant(c *client, s *server) {
 	c.place.Leave()
 	c.srv, s.cl = s, c
 	c.sess.Leased()
+	if c.told == s.set {
+		s.phase = leased
+		return
+	}
 	for _, p := range lease.Tell(c.told, s.set) {
 		e.tell(c, p.Name, p.Value)
 	}

@@ -66,7 +66,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	s := e.servers[id]
 	p := s.pool
 	s.conn, s.info = conn, info
-	s.initial = lease.NewSettings(info.Params)
+	s.initial = p.settings.Intern(lease.NewSettings(info.Params))
 	s.set = s.initial
 	e.setPeer(conn, nil, s)
 	p.Dialing--
@@ -125,7 +125,7 @@ func (e *Engine) retry(p *pool) {
 // tracks notes a value that the server reports.
 func (s *server) tracks(name, value []byte) {
 	if !s.set.Has(name, value) {
-		s.set = s.set.With(string(name), string(value))
+		s.set = s.pool.settings.Intern(s.set.With(string(name), string(value)))
 	}
 }
 

@@ -119,18 +119,13 @@ func (e *Engine) applied(s *server) {
 
 // tell sends a client a ParameterStatus.
 func (e *Engine) tell(c *client, name, value string) {
-	c.told = c.told.With(name, value)
+	c.told = c.pool.settings.Intern(c.told.With(name, value))
 	e.say(c, wire.AppendParameterStatus(nil, name, value))
 }
 
-// follow is what a client was told after its server has reported a value to it. The two share one list while they agree.
-func follow(c *client, s *server, r session.Report) *lease.Settings {
-	if c.told.Has(r.Name, r.Value) {
-		return c.told
+// heard notes that a client was told a value by its server.
+func (c *client) heard(name, value []byte) {
+	if !c.told.Has(name, value) {
+		c.told = c.pool.settings.Intern(c.told.With(string(name), string(value)))
 	}
-	told := c.told.With(string(r.Name), string(r.Value))
-	if lease.Same(told, s.set) && len(lease.Tell(told, s.set)) == 0 {
-		return s.set
-	}
-	return told
 }

@@ -122,19 +122,6 @@ func Apply(told, server *Settings) []string {
 	}
 }
 
-// Same tells whether the settings a client was told are the server's, but for fixed ones.
-func Same(told, server *Settings) bool {
-	if told == server {
-		return true
-	}
-	for _, p := range told.params {
-		if v, ok := server.Get(p.Name); ok && v != p.Value && !Fixed(p.Name) {
-			return false
-		}
-	}
-	return true
-}
-
 // literal quotes a value so that it reads the same whatever standard_conforming_strings says.
 func literal(v string) string {
 	q := strings.ReplaceAll(v, "'", "''")
