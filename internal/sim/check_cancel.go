@@ -1,0 +1,341 @@
+package sim
+
+import (
+	"time"
+
+	"cancello/internal/event"
+)
+
+// P1, no stray cancel, is checked where it can be broken:
+//
+//   - when the engine says go (checkGo): the server's holder must have asked for it, for exactly the unit that is its
+//     earliest unfinished one, and the request must not be settled yet; or the holder has gone without Terminate, or
+//     was dropped by the engine, and the cancel is Cancello's own;
+//   - when something is queued to a server between go and EOF (checkFence, checkOwn, checkHandOn): no other unit, no
+//     other client, no statement of Cancello's own;
+//   - when a model server raises 57014 (checkRaise): in the unit that the order was for, or in one that had been
+//     queued to that server before go (PostgreSQL up to 17 signals twice; the server judges what it was given).
+//
+// What a request may end is settled when the engine judges it (noteJudged): the client's earliest unfinished unit
+// of which 5 bytes were given to the engine, unless a unit of that client ended since the request was read whole.
+
+// noteJudged settles what a request may end, just before the engine judges it.
+func (w *World) noteJudged(t *ticket, known bool) {
+	c := t.client
+	t.judged = w.now
+	t.gone = c.conn == nil || c.conn.over || c.conn.closing || c.departed
+	t.endedIn = c.ended > 0 && c.lastEnd > t.readAt
+	for _, u := range c.units {
+		if c.fed >= u.start+5 {
+			t.inhand = u.serial
+			if u.unfinished() && t.allowed == nil {
+				t.allowed = u
+			}
+		}
+	}
+	if t.endedIn || t.why == wrongKey || t.gone {
+		t.allowed = nil
+	}
+	t.failed = t.allowed != nil && t.allowed.refused
+	if known && t.why == wrongKey {
+		w.violate("P1", "a wrong key for %s finds a client", c.name())
+	}
+	if w.trace != nil {
+		serial := 0
+		if t.allowed != nil {
+			serial = t.allowed.serial
+		}
+		w.tracef("ticket %d is judged: may end unit %d of %s", t.id, serial, c.name())
+	}
+}
+
+// checkGo judges an order at the moment it goes out.
+func (w *World) checkGo(o *order) {
+	if o.conn == nil || o.conn.over {
+		return
+	}
+	c := o.conn.sees.holder
+	if !w.askedFor(c) {
+		c = w.presumed(c)
+	}
+	if c == nil { // its present client sent nothing that tells who it is
+		o.unsure = true
+		return
+	}
+	o.client = c
+	o.last = o.conn.sees.last
+	if c.ended < len(c.units) {
+		o.unit = c.units[c.ended]
+		o.unit.orders++
+	}
+	if c.conn == nil || c.conn.over || c.conn.closing {
+		return // Cancello's own
+	}
+	if w.askedFor(c) {
+		for _, t := range w.tickets {
+			if t.open() && t.client == c {
+				t.wrote++
+			}
+		}
+		return
+	}
+	serial := 0
+	if o.unit != nil {
+		serial = o.unit.serial
+	}
+	w.violate("P1", "order %d goes to %s during unit %d of %s without a request for that unit", o.id, o.backend.name(), serial, c.name())
+}
+
+// open is true while a request waits for its outcome and the unit that it may end is its client's next to end.
+func (t *ticket) open() bool {
+	c := t.client
+	return t.judged != 0 && t.settled == 0 && t.allowed != nil && c.ended < len(c.units) && c.units[c.ended] == t.allowed
+}
+
+// askedFor is true when a client asked for its present unit to be cancelled.
+func (w *World) askedFor(c *client) bool {
+	for _, t := range w.tickets {
+		if t.client == c && t.open() {
+			return true
+		}
+	}
+	return false
+}
+
+// presumed is who must be meant by an order where the server's bytes do not tell: the present unit of a client that
+// asked has been queued in part, or has no tag. If it went to a stranger, checkRaise will see it.
+func (w *World) presumed(holder *client) *client {
+	for _, t := range w.tickets {
+		if t.open() && t.allowed.queuedTo == nil {
+			return t.client
+		}
+	}
+	return holder
+}
+
+// fence is the order on the wire to a server, if any.
+func (w *World) fence(k *conn) *order {
+	for _, o := range w.gate.wire {
+		if o.conn == k && o.onWire {
+			return o
+		}
+	}
+	return nil
+}
+
+// checkFence sees a unit that is new on its server.
+func (w *World) checkFence(k *conn, c *client, t tag, began uint64) {
+	o := w.fence(k)
+	if o == nil {
+		return
+	}
+	if began <= o.goMark {
+		o.last = max(o.last, t.unit) // part of it had gone before
+		return
+	}
+	if o.unit != nil && o.client == c && t.unit == o.unit.serial {
+		return
+	}
+	w.violate("P1", "unit %d of %s goes to %s while order %d is on the wire", t.unit, c.name(), k.name(), o.id)
+}
+
+// checkOwn sees a Query of Cancello's own on its way to a server.
+func (w *World) checkOwn(k *conn, body []byte, began uint64) {
+	if o := w.fence(k); o != nil && began > o.goMark {
+		w.violate("P1", "Cancello's own %s goes to %s while order %d is on the wire", brief(body), k.name(), o.id)
+	}
+}
+
+// checkRaise sees a model server raise 57014.
+func (w *World) checkRaise(b *backend, s *signal) {
+	t := b.curTag
+	var u *unit
+	if t.client > 0 && t.unit <= len(w.clients[t.client-1].units) && t.unit > 0 {
+		u = w.clients[t.client-1].units[t.unit-1]
+		u.raisedAt = w.now
+	}
+	o := s.order
+	if o == nil {
+		return // direct: as PostgreSQL does
+	}
+	stray := ""
+	switch {
+	case u == nil:
+		stray = "a statement of Cancello's own"
+	case o.unsure:
+	case o.client != u.c:
+		stray = "a stranger's " + t.String()
+	case o.unit != nil && u.serial != o.unit.serial && u.serial > o.last:
+		stray = t.String() + ", which was sent behind it"
+	case o.unit != nil && u.serial < o.unit.serial:
+		stray = t.String() + ", which had ended"
+	}
+	if stray != "" {
+		w.strays++
+		w.violate("P1", "order %d for %s ends %s on %s", o.id, clientName(o.client), stray, b.name())
+	}
+}
+
+func clientName(c *client) string {
+	if c == nil {
+		return "nobody"
+	}
+	return c.name()
+}
+
+// noteOutcome takes the end of a request, and asks whether it is what really happened (P3), and not a lost one (P2).
+func (w *World) noteOutcome(e event.CancelSettled) {
+	if e.Ticket == 0 {
+		return
+	}
+	if e.Ticket > uint64(len(w.tickets)) {
+		w.violate("contract", "ticket %d is settled but was never asked", e.Ticket)
+		return
+	}
+	t := w.tickets[e.Ticket-1]
+	t.settledAt, t.outcome = w.now, e.Outcome
+	if t.settled++; t.settled > 1 {
+		w.violate("P3", "ticket %d is settled twice, now as %s", t.id, e.Outcome)
+		return
+	}
+	if t.judged == 0 {
+		w.violate("P3", "ticket %d is settled as %s before it was judged", t.id, e.Outcome)
+		return
+	}
+	w.checkOutcome(t, e)
+}
+
+// checkOutcome compares an outcome with what the sim saw.
+func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
+	u := t.allowed
+	said := e.Outcome
+	nobody := said == event.Idle || said == event.UnknownKey || said == event.Finished || said == event.Forged || said == event.Malformed
+	switch {
+	case t.why == wrongKey:
+		if said != event.UnknownKey && said != event.Forged && said != event.Malformed {
+			w.violate("P3", "ticket %d with a wrong key is settled as %s", t.id, said)
+		}
+		return
+	case t.gone:
+		if !nobody && said != event.Disconnected && said != event.Late && said != event.Failed || said == event.Forged {
+			w.violate("P1", "ticket %d with the key of %s, who has gone, is settled as %s", t.id, t.client.name(), said)
+		}
+		return
+	case u == nil && t.endedIn && !nobody:
+		w.violate("P1", "ticket %d is settled as %s for unit %d, but a unit of %s ended since it was read", t.id, said, e.Unit, t.client.name())
+	case u == nil && !nobody:
+		w.violate("P3", "ticket %d had no unit to end and is settled as %s", t.id, said)
+	case u != nil && !(t.failed && said == event.Idle) && (said == event.Idle || said == event.UnknownKey || said == event.Forged || said == event.Malformed):
+		w.violate("P2", "ticket %d for unit %d of %s (%s), which waited or ran, is settled as %s", t.id, u.serial, t.client.name(), u.kind, said)
+	case u == nil && (said == event.UnknownKey || said == event.Forged || said == event.Malformed):
+		w.violate("P3", "ticket %d with a good key is settled as %s", t.id, said)
+	}
+	if u == nil {
+		return
+	}
+	switch said {
+	case event.Cancelled:
+		if u.raisedAt == 0 && u.told != "57014" || u.orders == 0 {
+			w.violate("P3", "ticket %d is settled as cancelled, but nothing ended unit %d with 57014 after a send", t.id, u.serial)
+		}
+	case event.Unqueued:
+		if u.queuedTo != nil {
+			w.violate("P3", "ticket %d is settled as unqueued, but unit %d had been sent to %s", t.id, u.serial, u.queuedTo.name())
+		}
+	case event.Late, event.Swallowed:
+		if u.orders == 0 {
+			w.violate("P3", "ticket %d is settled as %s, but nothing was sent", t.id, said)
+		}
+	case event.Finished:
+		if t.wrote > 0 {
+			w.violate("P3", "ticket %d is settled as finished, but it was sent", t.id)
+		}
+	case event.Disconnected:
+		if !w.pm.keyless && w.faults.carries == 0 {
+			w.violate("P3", "ticket %d is settled as disconnected, but the server had a key", t.id)
+		}
+	case event.Failed:
+		if w.faults.carries == 0 && w.faults.servers == 0 {
+			w.violate("P2", "ticket %d failed (%s), but nothing was broken", t.id, e.Reason)
+		}
+	}
+}
+
+// check57014 sees a client told that its unit was cancelled.
+func (c *client) check57014(u *unit) {
+	w := c.w
+	if w.gate == nil || u.raisedAt != 0 || u.mustFail == "57014" {
+		return
+	}
+	for _, t := range w.tickets {
+		if t.client != c || t.allowed == nil {
+			continue
+		}
+		if t.allowed == u || t.allowed.begins && t.allowed.serial < u.serial && u.serial <= t.inhand {
+			return
+		}
+	}
+	w.violate("P1", "unit %d of %s (%s) is answered 57014 without a request for it", u.serial, c.name(), u.kind)
+}
+
+// checkLong is P2 for a long statement: where a request for it was judged while it ran, it must not run on to its
+// end long after that.
+func (w *World) checkLong() {
+	slack := 2*w.k.config.Cancel.Timeout + 4*w.k.config.Cancel.Resend + time.Second
+	for _, t := range w.tickets {
+		u := t.allowed
+		if u == nil || !u.long || u.ranTill == 0 || t.outcome == event.Failed || t.outcome == event.Disconnected || t.outcome == event.Swallowed && w.faults.carries > 0 {
+			continue
+		}
+		if u.kind != "query" && u.kind != "batch" || len(u.items) > 6 || u.raisedAt != 0 {
+			continue
+		}
+		if since := u.ranTill - max(t.judged, u.ranAt); since > slack {
+			w.violate("P2", "unit %d of %s ran %v after ticket %d was judged, settled as %s", u.serial, u.c.name(), since, t.id, t.outcome)
+		}
+	}
+}
+
+// noteRun and noteRan note when a client's unit ran on a server.
+func (w *World) noteRun(t tag) {
+	if u := w.unitOf(t); u != nil && u.ranAt == 0 {
+		u.ranAt = w.now
+	}
+}
+
+func (w *World) noteRan(t tag) {
+	if u := w.unitOf(t); u != nil {
+		u.ranTill = w.now
+	}
+}
+
+// noteCopyFail notes a COPY that its client, or the engine for it, ended: PostgreSQL says 57014 to that, too.
+func (w *World) noteCopyFail(t tag) {
+	if u := w.unitOf(t); u != nil {
+		u.raisedAt = w.now
+	}
+}
+
+func (w *World) unitOf(t tag) *unit {
+	if t.client < 1 || t.client > len(w.clients) {
+		return nil
+	}
+	c := w.clients[t.client-1]
+	if t.unit < 1 || t.unit > len(c.units) {
+		return nil
+	}
+	return c.units[t.unit-1]
+}
+
+// checkCarries sees how many orders are on their way at once.
+func (w *World) checkCarries() {
+	n := 0
+	for _, o := range w.gate.wire {
+		if !o.done {
+			n++
+		}
+	}
+	if n > w.k.config.Cancel.PerUpstream {
+		w.violate("P6", "%d orders on their way, max_cancels_per_upstream is %d", n, w.k.config.Cancel.PerUpstream)
+	}
+}

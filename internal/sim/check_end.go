@@ -1,0 +1,58 @@
+package sim
+
+import "time"
+
+// checkEnd asks, once the faults have stopped and time enough has passed, whether everything came to its end (P5,
+// P3): every login answered, every client gone, every ticket settled and released, every server clean.
+func (w *World) checkEnd() {
+	for _, c := range w.clients {
+		if !c.gone() {
+			serial, kind := 0, "login"
+			if c.answered < len(c.units) {
+				serial, kind = c.units[c.answered].serial, c.units[c.answered].kind
+			}
+			w.violate("P5", "%s still waits for unit %d (%s), %v after the faults stopped", c.name(), serial, kind, w.now-w.calmAt)
+		}
+	}
+	w.checkCommits()
+	if w.gate == nil {
+		return
+	}
+	w.checkLong()
+	for i, ok := range w.gate.answers {
+		if c := w.gate.logins[i]; !ok && !c.conn.over {
+			w.violate("P5", "the login of %s was never answered", c.name())
+		}
+	}
+	for _, t := range w.tickets {
+		if t.released != 1 || t.settled != 1 {
+			w.violate("P3", "ticket %d was released %d times and settled %d times", t.id, t.released, t.settled)
+		}
+	}
+	for _, k := range w.gate.conns {
+		switch {
+		case k == nil || k.over || k.closing || !k.adopted:
+		case k.client != nil && k.client.phase >= left && !k.end.hole:
+			w.violate("P5", "the engine still keeps the connection of %s, who has gone", k.client.name())
+		case k.backend != nil && (k.backend.block != 'I' || k.backend.state != bReading):
+			w.violate("P8", "%s is kept, %s, in state %q", k.name(), k.backend.state, string(k.backend.block))
+		case k.queued > 0:
+			w.violate("P5", "%d bytes still wait for %s", k.queued, k.name())
+		}
+	}
+	for _, b := range w.pm.backends {
+		if b.block != 'I' && b.conn != nil && b.conn.over && w.now-w.calmAt > time.Minute {
+			w.violate("P8", "%s is left alone in state %q", b.name(), string(b.block))
+		}
+	}
+}
+
+// checkDrained follows a drain at the very end: it must be over, and said once.
+func (w *World) checkDrained() {
+	if w.gate == nil {
+		return
+	}
+	if w.gate.drained != 1 {
+		w.violate("P5", "a drain with no client left ended %d times", w.gate.drained)
+	}
+}

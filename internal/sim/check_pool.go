@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"strconv"
+	"strings"
+)
+
+// maxQueue bounds what may wait in one connection's queue (P6): a few receive buffers and what was read late.
+const maxQueue = 512 << 10
+
+func (w *World) checkQueue(k *conn) {
+	if k.queued > maxQueue {
+		w.violate("P6", "%d bytes are queued for %s", k.queued, k.name())
+	}
+}
+
+// checkPoolSize counts servers dialed and being dialed.
+func (w *World) checkPoolSize() {
+	n := w.gate.dialing
+	for _, k := range w.gate.conns {
+		if k != nil && k.server != 0 && !k.closing {
+			n++
+		}
+	}
+	if most := w.k.config.Pool.DefaultSize; n > most {
+		w.violate("P6", "%d servers open or dialed, default_pool_size is %d", n, most)
+	}
+}
+
+// checkHandOn sees a server change client (P4): its last answer must have been read to the end, nothing may lie
+// beyond, no cancel may be on the wire, no transaction open.
+func (w *World) checkHandOn(k *conn, c *client, t tag, began uint64, clean bool) {
+	if !k.sees.lending {
+		w.checkClean(k, c.name(), clean)
+	}
+	if o := w.fence(k); o != nil && began > o.goMark {
+		w.violate("P1", "%s is handed on to %s (%s) while order %d is on the wire", k.name(), c.name(), t, o.id)
+	}
+	if old := k.sees.holder; old != nil && !w.k.transaction && old.phase == active && !old.conn.closing && !old.conn.over {
+		w.violate("P4", "%s is handed on to %s while %s is there, in session mode", k.name(), c.name(), old.name())
+	}
+}
+
+// checkClean sees a lease begin: with a setting of Cancello's own, or with the client's first statement.
+func (w *World) checkClean(k *conn, to string, clean bool) {
+	if !clean {
+		w.violate("P4", "%s is handed on to %s with something unread: last %q %q, more %v", k.name(), to,
+			string(k.sees.lastType), string(k.sees.status), k.more)
+	}
+}
+
+// noteAsync sees the gate read a message that nobody asked for.
+func (w *World) noteAsync(k *conn, typ byte, body []byte) {
+	n, ok := asyncNumber(typ, body)
+	if !ok || n >= len(w.asyncs) {
+		return
+	}
+	a, s := w.asyncs[n], &k.sees
+	a.read, a.unsure = true, s.lending
+	if s.holder != nil {
+		a.holder = s.holder.id
+	}
+	a.idle = s.rested && s.answered >= s.asked && !s.open && k.w.fence(k) == nil
+}
+
+// asyncNumber reads the number that the sim put into a NOTICE or notification.
+func asyncNumber(typ byte, body []byte) (int, bool) {
+	text := field(body, 'M')
+	if typ == 'A' {
+		_, rest, _ := cstring(body[min(4, len(body)):])
+		text, _, _ = cstring(rest)
+	}
+	s, ok := strings.CutPrefix(text, "async ")
+	n, err := strconv.Atoi(s)
+	return n, ok && err == nil
+}
+
+// checkAsync sees a client receive such a message (P4).
+func (w *World) checkAsync(c *client, n int, a *async) {
+	if w.gate == nil {
+		if c.peer != a.backend {
+			w.violate("P4", "%s reads async %d of a stranger", c.name(), n)
+		}
+		return
+	}
+	switch {
+	case a.unsure || a.holder == 0: // it was leased to somebody, but to whom?
+	case a.holder != c.id:
+		w.violate("P4", "%s reads async %d, which belongs to client %d", c.name(), n, a.holder)
+	case a.idle && w.k.transaction:
+		w.violate("P4", "%s reads async %d of a server that had answered everything", c.name(), n)
+	}
+}

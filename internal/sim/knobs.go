@@ -1,0 +1,119 @@
+package sim
+
+import (
+	"time"
+
+	"cancello/internal/config"
+)
+
+// Knobs are what a seed decides about its world. Chances are per opportunity, 0 to 1.
+type Knobs struct {
+	direct      bool // no gate: clients on servers
+	transaction bool // pool_mode
+	config      config.Config
+
+	clients int
+	units   int // most units of one client
+	think   time.Duration
+	long    time.Duration // duration of a long statement
+	horizon time.Duration // when the faults stop at the latest
+
+	minDelay, maxDelay time.Duration // of the network, one way
+	chopped            float64       // connections whose bytes come in pieces
+	tinySockets        float64
+	readBuffer         int     // of the gate
+	latePause          float64 // Data follows a Pause
+	slowReaders        float64
+	bigRows            float64 // units with results of hundreds of KB
+
+	cancels      float64 // units that their client cancels
+	departed     float64 // clients that cancel with their old key after they left
+	forged       float64 // cancels with a wrong key, per client
+	vanish       float64 // clients that leave without Terminate
+	misbehave    float64 // clients that end with garbage or half a message
+	crashes      float64 // per second: a server dies
+	terminations float64 // per second: a server is terminated
+	cuts         float64 // per second: a client's connection is reset
+	gossip       float64 // per second: a server says something unasked
+	badDials     float64
+	badCarries   float64
+	drain        float64
+
+	twice, keyless, checks bool
+	spareConns             int // servers that upstream allows beyond the pool
+}
+
+// drawKnobs makes the knobs of a seed.
+func drawKnobs(seed uint64) Knobs {
+	w := newWorld(seed^0x5bd1e995, Knobs{}, nil)
+	cfg := config.Default()
+	cfg.Databases = []config.Database{{Name: "*", Host: "upstream", Port: 5432}}
+	cfg.Pool.DefaultSize = w.pick(1, 3)
+	cfg.Pool.MaxClientConn = 100
+	cfg.Timeouts.QueryWait = w.between(2*time.Second, 8*time.Second)
+	cfg.Timeouts.ServerConnect = w.between(500*time.Millisecond, 3*time.Second)
+	cfg.Timeouts.ServerIdle = w.between(time.Second, 20*time.Second)
+	cfg.Timeouts.ServerGhost = w.between(0, 3*time.Second)
+	cfg.Cancel.Timeout = w.between(time.Second, 4*time.Second)
+	cfg.Cancel.Resend = w.between(20*time.Millisecond, 250*time.Millisecond)
+	cfg.Cancel.PerUpstream = w.pick(1, 4)
+	k := Knobs{
+		transaction: w.chance(0.6),
+		clients:     w.pick(2, 10),
+		units:       w.pick(3, 9),
+		think:       w.between(0, 20*time.Millisecond),
+		long:        w.between(20*time.Millisecond, 30*time.Second),
+		horizon:     8 * time.Second,
+		minDelay:    w.between(20*time.Microsecond, 200*time.Microsecond),
+		maxDelay:    w.between(200*time.Microsecond, 3*time.Millisecond),
+		readBuffer:  64 << 10,
+		cancels:     0.3 * w.rng.Float64(),
+		departed:    0.3,
+		forged:      0.1,
+		gossip:      w.some(0.5, 20),
+		twice:       w.chance(0.5),
+		checks:      w.chance(0.5),
+		keyless:     w.chance(0.08),
+		spareConns:  4,
+	}
+	if w.chance(0.3) {
+		k.cancels = 0.8
+	}
+	if w.chance(0.3) {
+		cfg.Timeouts.QueryWait = 0
+	}
+	if k.transaction {
+		cfg.Pool.Mode = config.Transaction
+	}
+	if w.chance(0.3) {
+		k.readBuffer = w.pick(16, 600)
+	}
+	k.chopped = w.some(0.5, 1)
+	k.tinySockets = w.some(0.2, 0.5)
+	k.latePause = w.some(0.5, 0.7)
+	k.slowReaders = w.some(0.3, 0.4)
+	k.bigRows = w.some(0.1, 0.1)
+	if w.chance(0.75) { // a quarter of the worlds is calm from the start
+		k.vanish = w.some(0.7, 0.6)
+		k.misbehave = w.some(0.2, 0.3)
+		k.crashes = w.some(0.2, 3)
+		k.terminations = w.some(0.3, 3)
+		k.cuts = w.some(0.3, 4)
+		k.badDials = w.some(0.3, 0.4)
+		k.badCarries = w.some(0.4, 0.5)
+		k.drain = w.some(0.1, 1)
+		if w.chance(0.15) {
+			k.spareConns = -w.pick(0, cfg.Pool.DefaultSize-1)
+		}
+	}
+	k.config = cfg
+	return k
+}
+
+// some is a number up to most with probability p, else zero.
+func (w *World) some(p, most float64) float64 {
+	if !w.chance(p) {
+		return 0
+	}
+	return most * w.rng.Float64()
+}

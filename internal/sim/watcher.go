@@ -1,0 +1,153 @@
+package sim
+
+// watcher follows the bytes of one connection of the gate by their frames, at the moment the engine takes or queues
+// them. It is how the checkers know who holds a server, without asking the engine.
+type watcher struct {
+	in, out frames
+
+	// Of a server.
+	holder    *client // the last client whose statement was queued to it
+	last      int     // serial of its last unit there
+	asked     int     // messages queued in this lease that a ReadyForQuery answers
+	answered  int     // ReadyForQuery read in this lease
+	open      bool    // a batch was begun and not yet synced
+	lending   bool    // settings are applied for a client that is not known yet
+	rested    bool    // when the engine last took its bytes, it had answered everything
+	cleanThen bool    // of the message that is half queued: clean when it began
+	lastType  byte    // of what was read from it; 0 nothing yet
+	status    byte    // of the last ReadyForQuery
+}
+
+// toClient follows what the engine says to a client: its units end here.
+func (s *watcher) toClient(k *conn, p []byte) {
+	s.out.feed(p, k.g.mark, func(typ byte, body []byte, _ uint64) {
+		c := k.client
+		s.lastType = typ
+		if typ == 'E' && field(body, 'V') == "FATAL" {
+			s.lastType = 'F'
+			return
+		}
+		if typ == 'E' && c.ended < len(c.units) {
+			u := c.units[c.ended]
+			u.refused, u.told = true, field(body, 'C')
+		}
+		if typ != 'Z' {
+			return
+		}
+		if c.ended < len(c.units) {
+			c.units[c.ended].endedAt = c.w.now
+			c.lastEnd = c.w.now
+		}
+		c.ended++
+	})
+}
+
+// toServer follows what the engine queues to a server. from is who sent it, where that is known.
+func (s *watcher) toServer(k *conn, p []byte, from *client) {
+	now, rested := s.clean(k), s.rested
+	s.rested = false
+	if from != nil && s.holder != from {
+		began, clean := k.g.mark, now
+		if !s.out.boundary() {
+			began, clean = s.out.began, s.cleanThen
+		}
+		s.lease(k, from, tag{client: from.id}, began, clean)
+	}
+	s.out.feed(p, k.g.mark, func(typ byte, body []byte, began uint64) {
+		clean := now
+		if began != k.g.mark {
+			clean = s.cleanThen
+		}
+		switch typ {
+		case 'Q', 'F', 'P', 'B', 'd':
+			t, ok := findTag(body)
+			if ok {
+				s.tagged(k, t, began, clean)
+			} else if typ == 'Q' {
+				s.own(k, body, began, clean)
+			}
+		case 'S', 'E', 'D', 'C', 'H':
+			if rested && from == nil { // somebody's, but whose?
+				s.holder = nil
+			}
+		}
+		rested = false
+		switch typ {
+		case 'Q', 'F', 'S':
+			s.asked++
+			s.open = false
+		case 'P', 'B', 'D', 'E', 'C':
+			s.open = true
+		}
+	})
+	if !s.out.boundary() && s.out.began == k.g.mark {
+		s.cleanThen = now
+	}
+}
+
+// own is a Query of the engine's own on its way to a server.
+func (s *watcher) own(k *conn, body []byte, began uint64, clean bool) {
+	k.w.checkOwn(k, body, began)
+	if body[0]|0x20 == 's' && !s.lending { // settings, for a client that is not known yet
+		k.w.checkClean(k, "somebody", clean)
+		s.lending = true
+	}
+}
+
+// tagged is a client's message on its way to a server. clean says what the server was when its first byte came.
+func (s *watcher) tagged(k *conn, t tag, began uint64, clean bool) {
+	w := k.w
+	if t.client < 1 || t.client > len(w.clients) {
+		return
+	}
+	c := w.clients[t.client-1]
+	if s.holder != c {
+		s.lease(k, c, t, began, clean)
+	}
+	s.lending = false
+	if t.unit > s.last {
+		w.checkFence(k, c, t, began)
+		s.last = t.unit
+		if t.unit <= len(c.units) {
+			if u := c.units[t.unit-1]; u.queuedTo == nil {
+				u.queuedTo = k
+			}
+		}
+	}
+}
+
+// lease notes that a server has changed client.
+func (s *watcher) lease(k *conn, c *client, t tag, began uint64, clean bool) {
+	k.w.checkHandOn(k, c, t, began, clean)
+	s.holder, s.last, s.lending = c, 0, false
+	s.asked, s.answered = 0, 0
+}
+
+// fromServer follows what the engine is about to take from a server.
+func (s *watcher) fromServer(k *conn, p []byte) {
+	s.in.feed(p, 0, func(typ byte, body []byte, _ uint64) {
+		switch typ {
+		case 'Z':
+			s.answered++
+			if len(body) == 1 {
+				s.status = body[0]
+			}
+		case 'N', 'A':
+			k.w.noteAsync(k, typ, body)
+			return
+		case 'S':
+			return
+		}
+		s.lastType = typ
+	})
+}
+
+// rest notes whether the server has answered everything, once the engine has taken what came.
+func (s *watcher) rest(k *conn) {
+	s.rested = s.clean(k) && s.status == 'I' && s.answered >= s.asked && !s.open && s.out.boundary()
+}
+
+// clean is true when the engine has read a server's last answer to the end and nothing beyond.
+func (s *watcher) clean(k *conn) bool {
+	return s.in.boundary() && !k.more && (s.lastType == 0 || s.lastType == 'Z' && s.status == 'I')
+}
