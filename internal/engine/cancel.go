@@ -92,6 +92,7 @@ func (e *Engine) unqueue(c *client) {
 	if s := c.srv; s != nil {
 		e.settle(s)
 	}
+	e.closeIfDraining(c)
 }
 
 // unitEnded settles what depends on the end of c's units.

@@ -274,6 +274,7 @@ func (e *Engine) refuseWaiting(c *client, err sqlstate.Error) {
 	c.lastEnd = e.now
 	c.keep(c.pending[n:])
 	e.proceed(c)
+	e.closeIfDraining(c)
 }
 
 // upstream is one address of PostgreSQL and the cancels on their way to it.
