@@ -57,7 +57,7 @@ func (e *Engine) order(c *client, t *ticket) {
 	}
 	c.orders = append(c.orders, o)
 	if !c.srv.info.HasKey {
-		e.disconnect(o)
+		e.disconnect(o, "the server gave no cancel key")
 		return
 	}
 	e.orders[o.id] = o
@@ -66,11 +66,11 @@ func (e *Engine) order(c *client, t *ticket) {
 }
 
 // disconnect ends the unit in the only way a server without a key leaves us (cancel_fallback = disconnect).
-func (e *Engine) disconnect(o *order) {
+func (e *Engine) disconnect(o *order, why string) {
 	s := o.srv
 	conn := s.conn
-	e.settleOrder(o, event.Disconnected, "the server gave no cancel key")
-	e.lose(s, loss{reason: "closed to cancel: it gave no cancel key", running: true, disconnect: true})
+	e.settleOrder(o, event.Disconnected, why)
+	e.lose(s, loss{reason: "closed to cancel: " + why, running: true, disconnect: true})
 	if conn != 0 {
 		e.out.Close(conn, Now)
 	}
@@ -137,6 +137,10 @@ func (e *Engine) runs(o *order) bool {
 func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 	e.now = now
 	o := e.orders[id]
+	if r == KeyShared {
+		e.keyShared(o)
+		return
+	}
 	switch o.state {
 	case carrying, void:
 		e.notSent(o)
@@ -159,6 +163,30 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 		e.ended(o)
 	} else {
 		e.resendLater(o)
+	}
+	if s.phase != dead {
+		e.settle(s)
+	}
+}
+
+// keyShared: nothing was written, since the server's key is another one's too (there are servers that give one key to
+// everybody). From now on it is a server without a key.
+func (e *Engine) keyShared(o *order) {
+	s, was := o.srv, o.state
+	s.info.HasKey = false
+	if was == going {
+		o.sends--
+	}
+	o.lower()
+	delete(e.orders, o.id)
+	e.carried(o)
+	if was != void {
+		o.become(retrying) // the driver owes nothing any more
+		if e.runs(o) {
+			e.disconnect(o, "the server's cancel key is another server's too")
+		} else {
+			e.ended(o)
+		}
 	}
 	if s.phase != dead {
 		e.settle(s)

@@ -67,7 +67,7 @@ type Outside interface {
 	// Dial opens and logs in a server connection; answered by Dialed or DialFailed.
 	Dial(s Server, t Target)
 	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet;
-	// answered by CancelReady, or by CancelDone with NotSent.
+	// answered by CancelReady, or by CancelDone with NotSent or KeyShared.
 	Carry(o Order, s Server)
 	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, answered by CancelDone; false
 	// closes the connection unused and is not answered.
@@ -146,4 +146,6 @@ const (
 	Delivered
 	// Broken: a byte or more was written and then anything but EOF came, or time ran out.
 	Broken
+	// KeyShared: no byte was written, because another server has the same key by now: the request could mean either.
+	KeyShared
 )

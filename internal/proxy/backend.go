@@ -63,16 +63,24 @@ func (p *Proxy) serverReady(now time.Duration, s engine.Server, a *arrival) {
 	}
 	b := &a.backend
 	a.info.HasKey = b.cancellable()
-	for _, other := range p.own.servers {
-		if !other.closed && b.sameKey(other) {
-			a.info.HasKey = false
-		}
+	if p.shared(b) {
+		a.info.HasKey = false
 	}
 	b.conn = p.loop.Reserve()
 	p.own.servers[s] = b
 	p.own.serverOf[b.conn] = s
 	p.loop.Adopt(b.conn, a.fd, a.first)
 	p.engine.Dialed(now, s, b.conn, a.info)
+}
+
+// shared says whether another open server has b's key. On the loop.
+func (p *Proxy) shared(b *backend) bool {
+	for _, other := range p.own.servers {
+		if other != b && !other.closed && b.sameKey(other) {
+			return true
+		}
+	}
+	return false
 }
 
 // serverClosed notes that a connection is gone, if it was a server's. On the loop.

@@ -13,6 +13,7 @@ import (
 
 // order is one cancel on its way to a server.
 type order struct {
+	server  *backend
 	decided chan bool // from Go: write, or drop. Holds one
 	timeout time.Duration
 	addr    net.Addr
@@ -23,11 +24,16 @@ type order struct {
 func (p *Proxy) carry(id engine.Order, s engine.Server) {
 	b := p.own.servers[s]
 	if b == nil { // gone, and its pid may already be another session's
-		p.loop.Post(func(now time.Duration) { p.engine.CancelDone(now, id, engine.NotSent) })
+		p.refuse(id, engine.NotSent)
+		return
+	}
+	if p.shared(b) {
+		p.refuse(id, engine.KeyShared)
 		return
 	}
 	b.orders++
 	ord := &order{
+		server:  b,
 		decided: make(chan bool, 1),
 		timeout: p.config.Load().Cancel.Timeout,
 		addr:    b.addr,
@@ -41,6 +47,11 @@ func (p *Proxy) carry(id engine.Order, s engine.Server) {
 			p.forgetServer(s)
 		})
 	})
+}
+
+// refuse answers an order of which nothing was written. On the loop, inside a call of the engine.
+func (p *Proxy) refuse(id engine.Order, r engine.Result) {
+	p.loop.Post(func(now time.Duration) { p.engine.CancelDone(now, id, r) })
 }
 
 // deliver is the goroutine of one order: dial, say that it is ready, wait for the word, write, read to EOF.

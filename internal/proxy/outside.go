@@ -24,12 +24,18 @@ func (o outside) Dial(s engine.Server, t engine.Target) {
 // Carry opens the connection for a cancel off the loop.
 func (o outside) Carry(id engine.Order, s engine.Server) { o.p.carry(id, s) }
 
-// Go decides what becomes of an opened one.
+// Go decides what becomes of an opened one. While it was opened another server may have come with the same key.
 func (o outside) Go(id engine.Order, write bool) {
-	if ord := o.p.own.orders[id]; ord != nil {
-		delete(o.p.own.orders, id)
-		ord.decided <- write
+	ord := o.p.own.orders[id]
+	if ord == nil {
+		return
 	}
+	delete(o.p.own.orders, id)
+	if write && o.p.shared(ord.server) {
+		write = false
+		o.p.refuse(id, engine.KeyShared)
+	}
+	ord.decided <- write
 }
 
 // Admit answers a login; one whose client has gone meanwhile is not there any more.
