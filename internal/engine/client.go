@@ -93,6 +93,7 @@ func (e *Engine) hangUp(c *client, how How, reason string) {
 		return
 	}
 	conn := c.conn
+	c.pending = nil // also whole units with a Terminate behind them: nobody takes them up
 	e.leave(c, reason)
 	if conn != 0 {
 		e.out.Close(conn, how)

@@ -31,7 +31,7 @@ type pool struct {
 	granted  int // SetGrant; 0: the configuration's
 	failures int // dials in a row
 	retrying bool
-	watching bool // a timer runs
+	watchAt  time.Duration // when a timer looks at the waits; 0: none runs
 
 	lastFailure Failure
 }
@@ -187,16 +187,17 @@ func (e *Engine) handOn(s *server) {
 
 // watch sees to the waits of a pool that have a limit: the line's and those of servers at rest.
 func (e *Engine) watch(p *pool) {
-	if p.watching {
-		return
-	}
 	at, ok := p.next(e.cfg.Timeouts)
-	if !ok {
+	if !ok || (p.watchAt != 0 && p.watchAt <= at) {
 		return
 	}
-	p.watching = true
-	e.after(max(at-e.now, time.Millisecond), func() {
-		p.watching = false
+	at = max(at, e.now+time.Millisecond)
+	p.watchAt = at
+	e.after(at-e.now, func() {
+		if p.watchAt != at {
+			return // an earlier one has taken its place
+		}
+		p.watchAt = 0
 		e.expire(p)
 		e.watch(p)
 	})

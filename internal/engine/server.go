@@ -75,8 +75,8 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	p.params = s.initial
 	s.phase = cleaning
 	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: p.upstream.name, PID: info.PID, HasKey: info.HasKey})
-	e.admitAll(p)
 	e.handOn(s)
+	e.admitAll(p)
 }
 
 // DialFailed: no connection came about for s.
@@ -92,6 +92,7 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 		e.failWaiting(p, f)
 	}
 	e.expire(p)
+	e.watch(p) // the line waits less long where no server can be had
 	e.retry(p)
 	e.sweepPool(p)
 	e.checkDrained()

@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"cancello/internal/config"
+	"cancello/internal/pgtest/shorthand"
+	"cancello/internal/wire"
+)
+
+// TestScripts runs testdata. The commands:
+//
+//	new [session] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode
+//	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
+//	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
+//	dialed sN [keyless] [extras]      a server is there; what it reports besides is the input
+//	dial-failed sN [code=C]           the input is the message
+//	client cN [bytes=N], server sN [bytes=N] [more]   bytes arrive; what is cut off comes first the next time
+//	closed cN | sN                    the peer has gone
+//	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
+//	ready oN, done oN delivered | broken | not-sent   how carrying an order goes
+//	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
+//	tick D, drain, grant N, state
+//
+// What the engine does is listed in order: what it sends to c1 as c1 <- ..., all else by its name. Everything sent is
+// reported as such at once unless the connection is slow, and a connection that the engine closes is closed.
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		w := newWorld(settings(t, nil))
+		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
+			if td.Cmd == "new" || td.Cmd == "setup" {
+				w = newWorld(settings(t, td))
+			}
+			return w.run(t, td)
+		})
+	})
+}
+
+func settings(t *testing.T, td *datadriven.TestData) config.Config {
+	cfg := config.Default()
+	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
+	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 10}
+	if td == nil {
+		return cfg
+	}
+	if td.HasArg("session") {
+		cfg.Pool.Mode = config.Session
+	}
+	for name, d := range map[string]*time.Duration{
+		"query-wait": &cfg.Timeouts.QueryWait, "connect": &cfg.Timeouts.ServerConnect, "idle": &cfg.Timeouts.ServerIdle,
+		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "resend": &cfg.Cancel.Resend,
+	} {
+		var s string
+		if td.MaybeScanArgs(t, name, &s); s != "" {
+			*d = duration(t, s)
+		}
+	}
+	td.MaybeScanArgs(t, "size", &cfg.Pool.DefaultSize)
+	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
+	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
+	return cfg
+}
+
+func duration(t *testing.T, s string) time.Duration {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// first is the first argument, such as c1, and its number.
+func first(t *testing.T, td *datadriven.TestData) (name string, n int) {
+	if len(td.CmdArgs) == 0 {
+		t.Fatalf("%s: of whom?", td.Pos)
+	}
+	name = td.CmdArgs[0].Key
+	n, err := strconv.Atoi(strings.TrimLeft(name, "cstog"))
+	if err != nil {
+		t.Fatalf("%s: %v", td.Pos, err)
+	}
+	return name, n
+}
+
+func (w *world) run(t *testing.T, td *datadriven.TestData) string {
+	w.log = nil
+	switch td.Cmd {
+	case "new":
+		return "ok\n"
+	case "setup":
+		var n int
+		td.ScanArgs(t, "clients", &n)
+		w.setup(n)
+		return "ok\n"
+	case "tick":
+		w.tick(duration(t, td.CmdArgs[0].Key))
+	case "drain":
+		w.e.Drain(w.now)
+	case "state":
+		return w.state() + "\n"
+	case "grant":
+		n, _ := strconv.Atoi(td.CmdArgs[0].Key)
+		w.e.SetGrant(w.now, PoolID{Database: "db", User: "u"}, n)
+	case "login":
+		w.login(t, td)
+	case "dialed", "dial-failed":
+		w.answerDial(t, td)
+	case "client", "server":
+		w.bytes(t, td)
+	case "cancel", "ready", "done":
+		w.cancel(t, td)
+	case "closed", "slow", "sent":
+		w.conn(t, td)
+	default:
+		t.Fatalf("%s: no command %q", td.Pos, td.Cmd)
+	}
+	w.settle()
+	w.flush()
+	if len(w.log) == 0 {
+		return "-\n"
+	}
+	return strings.Join(w.log, "\n") + "\n"
+}
+
+func (w *world) login(t *testing.T, td *datadriven.TestData) {
+	_, n := first(t, td)
+	r := w.request(n)
+	td.MaybeScanArgs(t, "user", &r.User)
+	td.MaybeScanArgs(t, "database", &r.Database)
+	r.Params = params(td.Input)
+	if td.HasArg("v32") {
+		r.Version = wire.V32
+	}
+	w.e.LoginAsked(w.now, Login(n), r)
+}
+
+func params(input string) []wire.Param {
+	var list []wire.Param
+	for _, line := range strings.Split(input, "\n") {
+		if name, value, ok := strings.Cut(line, " = "); ok {
+			list = append(list, wire.Param{Name: name, Value: value})
+		}
+	}
+	return list
+}
+
+func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
+	_, n := first(t, td)
+	if td.Cmd == "dialed" {
+		w.dialed(n, !td.HasArg("keyless"), td.HasArg("extras"), params(td.Input))
+		return
+	}
+	f := Failure{Message: td.Input}
+	if td.HasArg("code") {
+		f.Refused = true
+		td.ScanArgs(t, "code", &f.Code)
+	}
+	w.e.DialFailed(w.now, Server(n), f)
+}
+
+func (w *world) bytes(t *testing.T, td *datadriven.TestData) {
+	name, _ := first(t, td)
+	c := w.byName[name]
+	b, err := shorthand.Read(shorthand.Side(td.Cmd == "client"), td.Input)
+	if err != nil {
+		t.Fatalf("%s: %v", td.Pos, err)
+	}
+	w.cut[c] = append(w.cut[c], b...)
+	n := len(w.cut[c])
+	td.MaybeScanArgs(t, "bytes", &n)
+	b = append([]byte(nil), w.cut[c][:n]...)
+	w.cut[c] = w.cut[c][n:]
+	w.e.Data(w.now, c, Buf{Bytes: b, More: td.HasArg("more")})
+	for i := range b { // it was lent
+		b[i] = 0xdd
+	}
+}
+
+func (w *world) cancel(t *testing.T, td *datadriven.TestData) {
+	_, n := first(t, td)
+	switch td.Cmd {
+	case "ready":
+		w.e.CancelReady(w.now, Order(n))
+	case "done":
+		w.e.CancelDone(w.now, Order(n), map[string]Result{"delivered": Delivered, "broken": Broken, "not-sent": NotSent}[td.CmdArgs[1].Key])
+	case "cancel":
+		k := w.keys[td.CmdArgs[1].Key]
+		r := CancelRequest{PID: k.pid, Key: append([]byte(nil), k.key...), ReadAt: w.now}
+		var ago string
+		if td.MaybeScanArgs(t, "read", &ago); ago != "" {
+			r.ReadAt -= duration(t, ago)
+		}
+		if td.HasArg("wrong") {
+			r.Key[0] ^= 1
+		}
+		if c, ok := w.e.CancelTarget(r.PID, r.Key); ok {
+			w.say("read %s once more first", w.names[c])
+		}
+		w.e.CancelRequested(w.now, Ticket(n), r)
+	}
+}
+
+func (w *world) conn(t *testing.T, td *datadriven.TestData) {
+	name, _ := first(t, td)
+	c := w.byName[name]
+	switch td.Cmd {
+	case "closed":
+		delete(w.byName, name)
+		var err error
+		if td.HasArg("reset") {
+			err = errors.New("connection reset by peer")
+		}
+		w.e.Closed(w.now, c, err)
+	case "slow":
+		w.slow[c] = true
+	case "sent":
+		n := w.queued[c]
+		if len(td.CmdArgs) > 1 {
+			n, _ = strconv.Atoi(td.CmdArgs[1].Key)
+		}
+		w.queued[c] -= n
+		w.e.Sent(w.now, c, n)
+	}
+}
+
+// state is what the pool of u at db is like.
+func (w *world) state() string {
+	line := fmt.Sprintf("clients %d, of whom something is left to do %d", w.e.clients, w.e.present)
+	if p := w.e.pools[poolName{database: "db", user: "u"}]; p != nil {
+		line += fmt.Sprintf("; servers: live %d, idle %d, dialing %d, ghosts %d; in line %d", p.Live, p.Idle(), p.Dialing, p.Ghosts, p.Line.Len())
+	}
+	return line
+}
