@@ -42,7 +42,9 @@ logs in for every client, otherwise each client's own name does. The password co
 PGPASSWORD or a passfile.
 
 SIGTERM (or Ctrl-C) drains: new clients are turned away, running work is finished, cancels are still carried. A second
-one stops at once.`,
+one stops at once.
+
+` + settingsHelp(),
 		Example: `  cancello serve --upstream "postgres://app@db.example.com:5432/shop" --pool-mode transaction --pool-size 20`,
 		Args:    f.noFile,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,6 +68,16 @@ one stops at once.`,
 	fl.StringVar(&f.http, "http", "", "")
 	_ = fl.MarkHidden("http") // known only to be declined in words
 	return cmd
+}
+
+// settingsHelp lists what --set reaches.
+func settingsHelp() string {
+	var b strings.Builder
+	b.WriteString("Settings for --set, with their defaults (a time is in seconds, or has a unit: ms, s, min, h):\n")
+	for _, d := range config.Describe() {
+		fmt.Fprintf(&b, "  %-26s %-12s %s\n", d.Name, d.Default, d.About)
+	}
+	return strings.TrimRight(b.String(), "\n")
 }
 
 // noFile declines what serve will take one day.

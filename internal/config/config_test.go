@@ -212,3 +212,15 @@ func TestNothingPrintsPasswords(t *testing.T) {
 		}
 	}
 }
+
+func TestDescribe(t *testing.T) {
+	for _, d := range Describe() {
+		if d.About == "" || d.Allowed == "" {
+			t.Errorf("%s: nobody can tell what it is: %+v", d.Name, d)
+		}
+		c := Default()
+		if err := Set(&c, d.Name, d.Default); err != nil {
+			t.Errorf("the default of %s is not what Set takes: %v", d.Name, err)
+		}
+	}
+}

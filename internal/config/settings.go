@@ -12,8 +12,9 @@ const maxDuration = 365 * 24 * time.Hour
 
 // setting is one line of the table: a name and the one kind of value it has.
 type setting struct {
-	name string
-	when When
+	name  string
+	about string // for people, in a few words
+	when  When
 
 	number   func(*Config) *int
 	min, max int
@@ -28,20 +29,37 @@ type setting struct {
 // settings is what --set reaches, in the order in which it is documented and checked.
 func settings() []setting {
 	return []setting{
-		{name: "pool_mode", when: NextLease, words: []string{"session", "transaction"}, word: func(c *Config) *Mode { return &c.Pool.Mode }},
-		{name: "default_pool_size", min: 1, max: 100_000, number: func(c *Config) *int { return &c.Pool.DefaultSize }},
-		{name: "max_client_conn", min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
-		{name: "query_wait_timeout", zero: "no limit", duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},
-		{name: "server_connect_timeout", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerConnect }},
-		{name: "server_idle_timeout", zero: "never", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerIdle }},
-		{name: "client_login_timeout", duration: func(c *Config) *time.Duration { return &c.Timeouts.ClientLogin }},
-		{name: "server_ghost_time", zero: "not at all", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerGhost }},
-		{name: "cancel_timeout", duration: func(c *Config) *time.Duration { return &c.Cancel.Timeout }},
-		{name: "cancel_resend", zero: "never again", duration: func(c *Config) *time.Duration { return &c.Cancel.Resend }},
-		{name: "max_cancels_per_upstream", min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
-		{name: "client_keys", words: []string{"always"}},
-		{name: "on_client_loss", words: []string{"cancel"}},
+		{name: "pool_mode", about: "when a server goes to another client", when: NextLease, words: []string{"session", "transaction"}, word: func(c *Config) *Mode { return &c.Pool.Mode }},
+		{name: "default_pool_size", about: "servers per database and user", min: 1, max: 100_000, number: func(c *Config) *int { return &c.Pool.DefaultSize }},
+		{name: "max_client_conn", about: "clients in all; one more is told 53300", min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
+		{name: "query_wait_timeout", about: "how long a query waits for a server before it is answered 53300", zero: "no limit", duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},
+		{name: "server_connect_timeout", about: "bound of a dial with its login, and of a reset between two clients", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerConnect }},
+		{name: "server_idle_timeout", about: "an unused server is closed after that", zero: "never", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerIdle }},
+		{name: "client_login_timeout", about: "bound of a client's way from connect to ReadyForQuery", duration: func(c *Config) *time.Duration { return &c.Timeouts.ClientLogin }},
+		{name: "server_ghost_time", about: "how long a server that was closed while it ran still counts", zero: "not at all", duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerGhost }},
+		{name: "cancel_timeout", about: "bound of a cancel's delivery, and of the wait for its effect", duration: func(c *Config) *time.Duration { return &c.Cancel.Timeout }},
+		{name: "cancel_resend", about: "a cancel that PostgreSQL may have swallowed goes out again after that", zero: "never again", duration: func(c *Config) *time.Duration { return &c.Cancel.Resend }},
+		{name: "max_cancels_per_upstream", about: "cancels on the wire to one PostgreSQL; the others wait in line", min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
+		{name: "client_keys", about: "who gets a cancel key", words: []string{"always"}},
+		{name: "on_client_loss", about: "what becomes of the query of a client that vanished", words: []string{"cancel"}},
 	}
+}
+
+// Description is what people are told of one setting.
+type Description struct {
+	Name, About string
+	Allowed     string // in words
+	Default     string // in the form that Set takes
+}
+
+// Describe lists what Set reaches, in order.
+func Describe() []Description {
+	table, defaults := settings(), Default()
+	list := make([]Description, len(table))
+	for i, s := range table {
+		list[i] = Description{Name: s.name, About: s.about, Allowed: s.bounds(), Default: s.value(&defaults)}
+	}
+	return list
 }
 
 // elsewhere are settings that have a flag of their own.
