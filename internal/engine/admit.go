@@ -68,9 +68,9 @@ func (e *Engine) deny(l Login, r Request, err sqlstate.Error) {
 func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
 	l, r := c.login, c.asked
 	e.peers[c.conn.Index()] = peer{}
+	e.deny(l, r, err)
 	e.leave(c, "")
 	e.forget(c)
-	e.deny(l, r, err)
 }
 
 // admitAll lets in those who waited for the pool's parameters.

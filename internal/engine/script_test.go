@@ -91,6 +91,7 @@ func first(t *testing.T, td *datadriven.TestData) (name string, n int) {
 
 func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 	w.log = nil
+	w.tick(time.Millisecond) // no two commands at the same moment
 	switch td.Cmd {
 	case "new":
 		return "ok\n"
@@ -153,6 +154,10 @@ func params(input string) []wire.Param {
 
 func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
 	_, n := first(t, td)
+	if s := w.e.servers[Server(n)]; s == nil || s.conn != 0 {
+		w.say("s%d is not dialed for", n)
+		return
+	}
 	if td.Cmd == "dialed" {
 		w.dialed(n, !td.HasArg("keyless"), td.HasArg("extras"), params(td.Input))
 		return
@@ -168,6 +173,10 @@ func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
 func (w *world) bytes(t *testing.T, td *datadriven.TestData) {
 	name, _ := first(t, td)
 	c := w.byName[name]
+	if c == 0 {
+		w.say("there is no %s", name)
+		return
+	}
 	b, err := shorthand.Read(shorthand.Side(td.Cmd == "client"), td.Input)
 	if err != nil {
 		t.Fatalf("%s: %v", td.Pos, err)
@@ -185,10 +194,15 @@ func (w *world) bytes(t *testing.T, td *datadriven.TestData) {
 
 func (w *world) cancel(t *testing.T, td *datadriven.TestData) {
 	_, n := first(t, td)
+	if state := w.orders[Order(n)]; td.Cmd == "ready" && state != 'c' || td.Cmd == "done" && state != 'c' && state != 'g' {
+		w.say("there is no such order under way")
+		return
+	}
 	switch td.Cmd {
 	case "ready":
 		w.e.CancelReady(w.now, Order(n))
 	case "done":
+		delete(w.orders, Order(n))
 		w.e.CancelDone(w.now, Order(n), map[string]Result{"delivered": Delivered, "broken": Broken, "not-sent": NotSent}[td.CmdArgs[1].Key])
 	case "cancel":
 		k := w.keys[td.CmdArgs[1].Key]

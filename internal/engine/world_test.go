@@ -30,7 +30,8 @@ type world struct {
 	queued map[Conn]int
 	slow   map[Conn]bool
 	closed []Conn
-	dials  []int // not answered
+	dials  []int          // not answered
+	orders map[Order]byte // under way: c carried, g going
 }
 
 type clientKey struct {
@@ -41,7 +42,7 @@ type clientKey struct {
 func newWorld(cfg config.Config) *world {
 	w := &world{
 		names: map[Conn]string{}, byName: map[string]Conn{}, stream: map[Conn]*shorthand.Stream{}, keys: map[string]clientKey{},
-		cut: map[Conn][]byte{}, queued: map[Conn]int{}, slow: map[Conn]bool{}, now: time.Second,
+		cut: map[Conn][]byte{}, queued: map[Conn]int{}, slow: map[Conn]bool{}, orders: map[Order]byte{}, now: time.Second,
 	}
 	w.e = New(cfg, w, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
 	return w
@@ -164,9 +165,15 @@ func (w *world) Dial(s Server, t Target) {
 	w.dials = append(w.dials, int(s))
 }
 
-func (w *world) Carry(o Order, s Server) { w.say("carry o%d to s%d", o, s) }
+func (w *world) Carry(o Order, s Server) {
+	w.say("carry o%d to s%d", o, s)
+	w.orders[o] = 'c'
+}
 
 func (w *world) Go(o Order, write bool) {
+	if w.orders[o] = 'g'; !write {
+		delete(w.orders, o)
+	}
 	w.say("o%d: %s", o, map[bool]string{true: "go", false: "drop it"}[write])
 }
 

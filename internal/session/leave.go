@@ -91,7 +91,10 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	case !s.skip && !s.doomed:
 		s.out = wire.AppendParse(s.out, s.failName, unparsable)
 		s.queue.Push(unit.Parse | unit.Failing)
-		s.refusals = append(s.refusals, sqlstate.AdminShutdown()) // nobody hears it
+		// Only a client that has said Terminate can still hear it, in front of a ReadyForQuery: so not as a FATAL.
+		e := sqlstate.AdminShutdown()
+		e.Severity = sqlstate.SeverityError
+		s.refusals = append(s.refusals, e)
 	}
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Sync)
