@@ -1,0 +1,84 @@
+package unit
+
+import "testing"
+
+func TestBegins(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"begin":                              true,
+		"BEGIN":                              true,
+		"Begin;":                             true,
+		"begin isolation level serializable": true,
+		"start transaction":                  true,
+		"START TRANSACTION READ ONLY":        true,
+		"  \t\r\n\f\vbegin":                  true,
+		";;begin":                            true,
+		"-- a comment\nbegin":                true,
+		"-- a comment\rbegin":                true,
+		"/* a /* nested */ comment */ begin": true,
+		"select 1; begin; insert into t values (1)": true,
+		"select ';'; begin":                         true,
+		"select 1; /* ; */ begin":                   true,
+		"select ';--'; begin":                       true, // the comment is none
+		"select ';/*'; begin; select '*/'":          true,
+		"select 1; -- '\nbegin":                     true,
+		"/* ; */ select 1 /* ; */ ; begin":          true,
+		"begin\x00":                                 true,
+		"":                                          false,
+		";":                                         false,
+		"-- begin":                                  false,
+		"/* begin":                                  false,
+		"/* begin */":                               false,
+		"select 1":                                  false,
+		"select 'begin'":                            false,
+		"insert into begin values (1)":              false,
+		"beginning":                                 false,
+		"restart":                                   false,
+		"commit":                                    false,
+		"select 1; select 2":                        false,
+		"prepare p as select 1":                     false,
+		"\xff\xfe":                                  false,
+		"select '; begin'":                          true, // in doubt: yes
+		"begin_work":                                true, // so too
+		"select ';--'; select start from t":         true,
+		"create function f() as $$ begin; end $$":     false,
+		"create function f() as $$ select 1; begin $": true,
+	} {
+		if got := Begins([]byte(sql)); got != want {
+			t.Errorf("%q begins a transaction: %v, want %v", sql, got, want)
+		}
+	}
+}
+
+func TestCommits(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"commit":                           true,
+		"END":                              true,
+		"Commit and chain":                 true,
+		"commit prepared 'x'":              true,
+		"prepare transaction 'x'":          true,
+		"prepare p as select 1":            true, // in doubt: yes
+		"insert into t values (1);commit":  true,
+		"/* why */ end":                    true,
+		"rollback":                         false,
+		"begin":                            false,
+		"select case when true then 1 end": false,
+		"endless":                          false,
+		"":                                 false,
+	} {
+		if got := Commits([]byte(sql)); got != want {
+			t.Errorf("%q commits: %v, want %v", sql, got, want)
+		}
+	}
+}
+
+// TestOpens: a text that is cut within its first word does not show it.
+func TestOpens(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"": false, "  ": false, "comm": false, "/* comment": false, "-- comment": false, "/* a */ comm": false,
+		"commit ": true, "commit;": true, "commit\x00": true, "/* a */ select 1": true, "1": true,
+	} {
+		if got := Opens([]byte(sql)); got != want {
+			t.Errorf("%q: %v, want %v", sql, got, want)
+		}
+	}
+}
