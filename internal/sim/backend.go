@@ -12,6 +12,7 @@ type backend struct {
 	w    *World
 	pm   *postmaster
 	pid  int
+	user int // of clientUsers
 	end  *end
 	conn *conn // the gate's side; nil in a direct world
 

@@ -78,11 +78,13 @@ func (b *backend) next() {
 
 // own checks that a statement runs where nobody else's state is, and takes the place.
 func (b *backend) own(t tag) {
-	if t.client == 0 {
+	if t.client < 1 || t.client > len(b.w.clients) {
 		return
 	}
 	w := b.w
 	switch {
+	case w.clients[t.client-1].user != b.user:
+		w.violate("P4", "%s runs on %s as another user", t, b.name())
 	case b.block != 'I' && b.blockOwner.client != 0 && b.blockOwner.client != t.client:
 		w.violate("P4", "%s runs in the transaction that %s opened on %s", t, b.blockOwner, b.name())
 	case b.batchOwner != 0 && b.batchOwner != t.client:

@@ -55,8 +55,11 @@ func (w *World) checkGo(o *order) {
 		return
 	}
 	c := o.conn.sees.holder
-	if !w.askedFor(c) {
-		c = w.presumed(c)
+	gone := c != nil && c.conn != nil && (c.conn.over || c.conn.closing)
+	if s := &o.conn.sees; !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) {
+		if x := w.presumed(); x != nil {
+			c, gone = x, false
+		}
 	}
 	if c == nil { // its present client sent nothing that tells who it is
 		o.unsure = true
@@ -68,7 +71,7 @@ func (w *World) checkGo(o *order) {
 		o.unit = c.units[c.ended]
 		o.unit.orders++
 	}
-	if c.conn == nil || c.conn.over || c.conn.closing {
+	if gone {
 		return // Cancello's own
 	}
 	if w.askedFor(c) {
@@ -104,13 +107,13 @@ func (w *World) askedFor(c *client) bool {
 
 // presumed is who must be meant by an order where the server's bytes do not tell: the present unit of a client that
 // asked has been queued in part, or has no tag. If it went to a stranger, checkRaise will see it.
-func (w *World) presumed(holder *client) *client {
+func (w *World) presumed() *client {
 	for _, t := range w.tickets {
 		if t.open() && t.allowed.queuedTo == nil {
 			return t.client
 		}
 	}
-	return holder
+	return nil
 }
 
 // fence is the order on the wire to a server, if any.
@@ -251,7 +254,7 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 			w.violate("P3", "ticket %d is settled as finished, but it was sent", t.id)
 		}
 	case event.Disconnected:
-		if !w.pm.keyless && w.faults.carries == 0 {
+		if !w.pm.keyless && w.faults.carries == 0 && !t.client.gone() {
 			w.violate("P3", "ticket %d is settled as disconnected, but the server had a key", t.id)
 		}
 	case event.Failed:
@@ -284,7 +287,7 @@ func (w *World) checkLong() {
 	slack := 2*w.k.config.Cancel.Timeout + 4*w.k.config.Cancel.Resend + time.Second
 	for _, t := range w.tickets {
 		u := t.allowed
-		if u == nil || !u.long || u.ranTill == 0 || t.outcome == event.Failed || t.outcome == event.Disconnected || t.outcome == event.Swallowed && w.faults.carries > 0 {
+		if u == nil || !u.long || u.ranTill == 0 || u.queuedTo != nil && u.queuedTo.over && u.queuedTo.overAt <= t.settledAt || t.outcome == event.Failed || t.outcome == event.Disconnected || t.outcome == event.Swallowed && w.faults.carries > 0 {
 			continue
 		}
 		if u.kind != "query" && u.kind != "batch" || len(u.items) > 6 || u.raisedAt != 0 {

@@ -45,7 +45,7 @@ func (w *World) checkCommit(m commit) {
 		switch {
 		case by == nil || by.c != c:
 			w.violate("P8", "%s was committed by %s, which is not its client's", m.tag, m.by)
-		case by.end < 0 || by.end > c.written:
+		case by.start+int64(by.commitLen) > c.written:
 			w.violate("P8", "%s was committed by %s, which its client never finished sending", m.tag, m.by)
 		}
 		return

@@ -19,6 +19,7 @@ func (w *World) checkEnd() {
 		return
 	}
 	w.checkLong()
+	w.checkWaits()
 	for i, ok := range w.gate.answers {
 		if c := w.gate.logins[i]; !ok && !c.conn.over {
 			w.violate("P5", "the login of %s was never answered", c.name())
@@ -54,5 +55,40 @@ func (w *World) checkDrained() {
 	}
 	if w.gate.drained != 1 {
 		w.violate("P5", "a drain with no client left ended %d times", w.gate.drained)
+	}
+}
+
+// feed notes that the engine was given n bytes of the client.
+func (c *client) feed(n int) {
+	c.fed += int64(n)
+	for c.known < len(c.units) && c.fed >= c.units[c.known].start+5 {
+		c.units[c.known].fedAt = c.w.now
+		c.known++
+	}
+}
+
+// checkWaits asks whether a unit waited for a server longer than query_wait_timeout allows (P5). The limit counts from
+// the end of the unit before; a fence and a dial may be waited for besides.
+func (w *World) checkWaits() {
+	limit := w.k.config.Timeouts.QueryWait
+	if limit == 0 {
+		return
+	}
+	limit += w.k.config.Timeouts.ServerConnect + 2*w.k.config.Cancel.Timeout + time.Second
+	for _, c := range w.clients {
+		free := time.Duration(0)
+		for _, u := range c.units {
+			over := w.now
+			for _, at := range []time.Duration{u.queuedAt, u.endedAt, c.conn.overAt, c.closedAt} {
+				if at != 0 {
+					over = min(over, at)
+				}
+			}
+			if u.fedAt != 0 && over-max(u.fedAt, free) > limit {
+				w.violate("P5", "unit %d of %s (%s) waited %v for a server, query_wait_timeout is %v", u.serial, c.name(), u.kind,
+					over-max(u.fedAt, free), w.k.config.Timeouts.QueryWait)
+			}
+			free = max(free, u.endedAt)
+		}
 	}
 }

@@ -14,16 +14,18 @@ func (w *World) checkQueue(k *conn) {
 	}
 }
 
-// checkPoolSize counts servers dialed and being dialed.
+// checkPoolSize counts servers dialed and being dialed, by pool.
 func (w *World) checkPoolSize() {
 	n := w.gate.dialing
 	for _, k := range w.gate.conns {
 		if k != nil && k.server != 0 && !k.closing {
-			n++
+			n[k.backend.user]++
 		}
 	}
-	if most := w.k.config.Pool.DefaultSize; n > most {
-		w.violate("P6", "%d servers open or dialed, default_pool_size is %d", n, most)
+	for i := range n {
+		if most := w.k.config.Pool.DefaultSize; n[i] > most {
+			w.violate("P6", "%d servers of %q open or dialed, default_pool_size is %d", n[i], clientUsers[i], most)
+		}
 	}
 }
 
@@ -56,11 +58,28 @@ func (w *World) noteAsync(k *conn, typ byte, body []byte) {
 		return
 	}
 	a, s := w.asyncs[n], &k.sees
-	a.read, a.unsure = true, s.lending
+	a.readAt, a.unsure = k.w.now, s.lending
 	if s.holder != nil {
 		a.holder = s.holder.id
 	}
-	a.idle = s.rested && s.answered >= s.asked && !s.open && k.w.fence(k) == nil
+	a.idle = s.rested && s.answered >= s.asked && !s.open && k.w.fence(k) == nil && !s.holder.begun()
+}
+
+// begun is true when the engine was given part of a unit that has not ended: the client may hold a server already,
+// though nothing was queued to it yet.
+func (c *client) begun() bool {
+	return c != nil && c.ended < len(c.units) && c.fed >= c.units[c.ended].start+5
+}
+
+// leasing is true when the client may have held the message's server though nothing of its unit had been queued there.
+func (c *client) leasing(a *async) bool {
+	for _, u := range c.units {
+		if u.fedAt != 0 && u.fedAt <= a.readAt && (u.queuedAt == 0 || u.queuedAt >= a.readAt && u.queuedTo == a.backend.conn) &&
+			(u.endedAt == 0 || u.endedAt >= a.readAt) {
+			return true
+		}
+	}
+	return false
 }
 
 // asyncNumber reads the number that the sim put into a NOTICE or notification.
@@ -85,6 +104,7 @@ func (w *World) checkAsync(c *client, n int, a *async) {
 	}
 	switch {
 	case a.unsure || a.holder == 0: // it was leased to somebody, but to whom?
+	case c.leasing(a):
 	case a.holder != c.id:
 		w.violate("P4", "%s reads async %d, which belongs to client %d", c.name(), n, a.holder)
 	case a.idle && w.k.transaction:

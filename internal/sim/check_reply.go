@@ -15,6 +15,9 @@ func (c *client) checkVerdict(v *engine.Verdict) {
 	if len(v.Key) != want {
 		w.violate("P8", "%s is given a key of %d bytes, its protocol wants %d", c.name(), len(v.Key), want)
 	}
+	if c.badParam {
+		w.violate("P8", "%s is let in though it asked for search_path", c.name())
+	}
 	version := false
 	for _, p := range v.Params {
 		switch p.Name {
@@ -42,7 +45,7 @@ func (w *World) excuses() bool {
 
 // checkRefusal sees a login refused.
 func (w *World) checkRefusal(c *client, code string) {
-	if !w.excuses() {
+	if !w.excuses() && !w.k.crowded && !c.badParam {
 		w.violate("P5", "%s is refused with %s for no reason", c.name(), code)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type client struct {
 	w    *World
 	id   int
+	user int // of clientUsers
 	end  *end
 	conn *conn // the gate's side; nil in a direct world
 	far  *end  // the other end of its connection
@@ -52,6 +53,8 @@ type client struct {
 	fatal    string
 	cut      bool // its connection was broken on purpose
 	garbage  bool
+	badParam bool  // it asked for what must be refused
+	known    int   // units of which the engine was given enough to begin them
 	fed      int64 // bytes the engine was given
 	ended    int   // units whose ReadyForQuery the engine has queued
 	lastEnd  time.Duration
@@ -102,6 +105,9 @@ func (w *World) newClient(d time.Duration) *client {
 	default:
 		c.hurried = w.chance(0.3)
 	}
+	if w.k.twoUsers {
+		c.user = w.pick(0, 1)
+	}
 	w.clients = append(w.clients, c)
 	w.joining++
 	w.after(d, c.join)
@@ -116,12 +122,15 @@ func (c *client) join() {
 	w.tracef("%s connects", c.name())
 	if w.gate != nil {
 		w.gate.login(c, far)
+		if w.chance(w.k.eager) {
+			c.ask()
+		}
 		if c.leaving != orderly && w.chance(0.1) {
 			w.after(w.between(0, 5*time.Millisecond), c.giveUp)
 		}
 		return
 	}
-	c.peer = w.pm.fork(far)
+	c.peer = w.pm.fork(far, c.user)
 	c.admitted(nil)
 }
 
@@ -211,6 +220,19 @@ func (c *client) act() {
 		c.finish()
 		return
 	}
+	u := c.ask()
+	c.planCancels(u)
+	if c.hurried && len(c.units) == c.budget && len(u.parts) == 0 && c.planBlock == 0 && c.block == 'I' {
+		c.say(message(nil, 'X', ""))
+		c.w.tracef("%s leaves in a hurry", c.name())
+		c.leave()
+		return
+	}
+	c.wake()
+}
+
+// ask sends the next unit.
+func (c *client) ask() *unit {
 	u := c.compose()
 	c.units = append(c.units, u)
 	if u.setsApp {
@@ -221,14 +243,7 @@ func (c *client) act() {
 		c.w.tracef("%s asks unit %d: %s", c.name(), u.serial, u.kind)
 	}
 	c.sendParts(u)
-	c.planCancels(u)
-	if c.hurried && len(c.units) == c.budget && len(u.parts) == 0 && c.planBlock == 0 && c.block == 'I' {
-		c.say(message(nil, 'X', ""))
-		c.w.tracef("%s leaves in a hurry", c.name())
-		c.leave()
-		return
-	}
-	c.wake()
+	return u
 }
 
 // sendParts sends what of a unit may go out now.
@@ -324,6 +339,9 @@ func (c *client) vanish() {
 			u.start, u.sentAt = c.queued, w.now
 			p := u.parts[0].bytes
 			n := w.rng.IntN(len(p) + 1)
+			if len(p) > 5 && w.chance(0.4) {
+				n = len(p) - 5 // all but a Sync, perhaps
+			}
 			c.say(p[:n])
 			if n == len(p) && len(u.parts) == 1 {
 				u.parts, u.end = nil, c.queued

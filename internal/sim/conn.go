@@ -26,6 +26,7 @@ type conn struct {
 	late    bool // the read under way was begun before Pause
 	more    bool // the last Data said More
 	over    bool // Closed was said
+	overAt  time.Duration
 
 	segs    []segment
 	queued  int // bytes not accounted by Sent
@@ -185,9 +186,10 @@ func (k *conn) give(p []byte, more bool) {
 	g.current = l
 	switch {
 	case k.client != nil:
-		k.client.fed += int64(len(p))
+		k.client.feed(len(p))
 	case k.backend != nil:
 		k.sees.fromServer(k, p)
+		k.sees.rest(k)
 	}
 	if w.trace != nil {
 		w.tracef("engine takes %d bytes of %s", len(p), k.name())
@@ -195,9 +197,6 @@ func (k *conn) give(p []byte, more bool) {
 	g.enter(func() { g.m.Data(w.now, k.id, engine.Buf{Bytes: l.bytes, ID: l.id, More: more}) })
 	g.current = nil
 	l.drop()
-	if k.backend != nil {
-		k.sees.rest(k)
-	}
 }
 
 // sayClosed is the end of a connection by the other side.
@@ -215,7 +214,7 @@ func (k *conn) tell(err error) {
 	if k.over {
 		return
 	}
-	k.over = true
+	k.over, k.overAt = true, k.w.now
 	k.release()
 	k.w.tracef("engine hears that %s is closed: %v", k.name(), err)
 	g, i := k.g, k.id.Index()

@@ -38,9 +38,9 @@ func (d *database) closed(client, unit int) bool { return d.blocks[[2]int{client
 // async is a message that nobody asked for. Who holds its server when it is read may see it.
 type async struct {
 	backend *backend
-	read    bool // the gate has read it
-	unsure  bool // ... while it was being leased
-	holder  int  // the client that held the server then; 0 nobody
-	idle    bool // the server had answered everything by then
-	seen    int  // how many clients received it
+	readAt  time.Duration // the gate read it; 0 not yet
+	unsure  bool          // ... while it was being leased
+	holder  int           // the client that held the server then; 0 nobody
+	idle    bool          // the server had answered everything by then
+	seen    int           // how many clients received it
 }

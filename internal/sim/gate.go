@@ -9,7 +9,7 @@ import (
 	"cancello/internal/wire"
 )
 
-// Machine is what the gate drives: the production engine, or a plain relay that shakes out the world.
+// Machine is what the gate drives: the production engine, or a deaf stand-in for the contract suite.
 type Machine interface {
 	LoginAsked(now time.Duration, l engine.Login, r engine.Request)
 	Data(now time.Duration, c engine.Conn, b engine.Buf)
@@ -34,7 +34,7 @@ type gate struct {
 	gens    []uint32
 	free    []uint32
 	servers map[engine.Server]*conn
-	dialing int
+	dialing [len(clientUsers)]int
 	orders  map[engine.Order]*order
 	wire    []*order  // those under way, oldest first
 	logins  []*client // by Login - 1
@@ -52,6 +52,9 @@ type gate struct {
 }
 
 var _ engine.Outside = (*gate)(nil)
+
+// clientUsers are the users that clients log in as: each has a pool of its own.
+var clientUsers = [2]string{"u", "v"}
 
 // errReset is what Closed says of a connection that was reset.
 type errReset struct{}
@@ -81,7 +84,7 @@ func (g *gate) login(c *client, far *end) {
 		l := engine.Login(len(g.logins))
 		k := g.reserve()
 		k.client, c.conn, c.far = c, k, far
-		r := engine.Request{Conn: k.id, Remote: "10.0.0." + c.name(), User: "u", Database: "d", Version: wire.V30}
+		r := engine.Request{Conn: k.id, Remote: "10.0.0." + c.name(), User: clientUsers[c.user], Database: "d", Version: wire.V30}
 		if c.v32 {
 			r.Version = wire.V32
 		}
@@ -93,6 +96,12 @@ func (g *gate) login(c *client, far *end) {
 		}
 		if w.chance(0.2) {
 			r.Params = append(r.Params, wire.Param{Name: "TimeZone", Value: "utc"})
+		}
+		if w.chance(0.1) {
+			r.Params = append(r.Params, wire.Param{Name: "extra_float_digits", Value: "2"})
+		}
+		if c.badParam = w.chance(w.k.badParams); c.badParam {
+			r.Params = append(r.Params, wire.Param{Name: "search_path", Value: "x"})
 		}
 		w.tracef("%s asks to be let in", c.name())
 		g.enter(func() { g.m.LoginAsked(w.now, l, r) })
@@ -152,14 +161,18 @@ func (g *gate) giveUp(c *client) {
 // Dial opens a server connection.
 func (g *gate) Dial(s engine.Server, t engine.Target) {
 	w := g.w
-	g.dialing++
+	user := 0
+	if t.User == clientUsers[1] {
+		user = 1
+	}
+	g.dialing[user]++
 	g.dialed = true
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
 	w.tracef("engine: dial server %d", s)
 	fail := func(d time.Duration, f engine.Failure) {
 		w.faults.dials++
 		w.after(d, func() {
-			g.dialing--
+			g.dialing[user]--
 			w.tracef("server %d: dial fails: %s", s, f.Message)
 			g.enter(func() { g.m.DialFailed(w.now, s, f) })
 		})
@@ -180,9 +193,9 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 			fail(0, engine.Failure{Refused: true, Code: "53300", Message: "sorry, too many clients already"})
 			return
 		}
-		g.dialing--
+		g.dialing[user]--
 		near, far := w.connect(nobody{}, nobody{})
-		b := w.pm.fork(far)
+		b := w.pm.fork(far, user)
 		k := g.reserve()
 		k.server, k.backend, b.conn = s, b, k
 		k.end, k.adopted, near.owner = near, true, k

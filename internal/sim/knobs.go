@@ -38,6 +38,11 @@ type Knobs struct {
 	badDials     float64
 	badCarries   float64
 	drain        float64
+	eager        float64 // clients that send their first unit with their startup packet
+	badParams    float64 // clients that ask for a startup parameter that is not supported
+
+	twoUsers bool // two pools
+	crowded  bool // more clients than max_client_conn
 
 	twice, keyless, checks bool
 	spareConns             int // servers that upstream allows beyond the pool
@@ -60,7 +65,7 @@ func drawKnobs(seed uint64) Knobs {
 	k := Knobs{
 		transaction: w.chance(0.6),
 		clients:     w.pick(2, 10),
-		units:       w.pick(3, 9),
+		units:       w.pick(3, 16),
 		think:       w.between(0, 20*time.Millisecond),
 		long:        w.between(20*time.Millisecond, 30*time.Second),
 		horizon:     8 * time.Second,
@@ -85,6 +90,25 @@ func drawKnobs(seed uint64) Knobs {
 	if k.transaction {
 		cfg.Pool.Mode = config.Transaction
 	}
+	if w.chance(0.1) {
+		cfg.Timeouts.QueryWait = w.between(20*time.Millisecond, 500*time.Millisecond)
+	}
+	if w.chance(0.1) {
+		cfg.Timeouts.ServerIdle = w.between(5*time.Millisecond, 200*time.Millisecond)
+	}
+	if w.chance(0.1) {
+		cfg.Cancel.Timeout = w.between(50*time.Millisecond, 500*time.Millisecond)
+	}
+	if w.chance(0.1) {
+		cfg.Cancel.Resend = 0
+	}
+	if w.chance(0.08) {
+		k.crowded = true
+		cfg.Pool.MaxClientConn = w.pick(1, k.clients)
+	}
+	k.twoUsers = w.chance(0.2)
+	k.eager = w.some(0.3, 0.5)
+	k.badParams = w.some(0.1, 0.2)
 	if w.chance(0.3) {
 		k.readBuffer = w.pick(16, 600)
 	}

@@ -17,9 +17,9 @@ type postmaster struct {
 }
 
 // fork makes a backend on one end of a connection.
-func (p *postmaster) fork(e *end) *backend {
+func (p *postmaster) fork(e *end, user int) *backend {
 	p.forked++
-	b := &backend{w: p.w, pm: p, pid: p.forked, end: e, block: 'I', now: defaultSettings()}
+	b := &backend{w: p.w, pm: p, pid: p.forked, user: user, end: e, block: 'I', now: defaultSettings()}
 	b.saved, b.told = b.now, b.now
 	e.owner = b
 	p.backends = append(p.backends, b)

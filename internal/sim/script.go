@@ -10,7 +10,7 @@ func (c *client) compose() *unit {
 	w := c.w
 	u := &unit{c: c, serial: len(c.units) + 1, end: -1, blockUnit: c.planBlock}
 	b := &builder{u: u}
-	if c.settled() && c.setsOpen == 0 {
+	if c.phase == active && c.settled() && c.setsOpen == 0 {
 		u.app, u.checkApp = c.app, true
 	}
 	if f := c.followUp; f != nil {
@@ -79,10 +79,12 @@ func (b *builder) finishBlock() {
 	text := fmt.Sprintf("%s /*%s*/", b.u.kind, b.tag())
 	if w.chance(0.7) {
 		b.query(text)
+		b.u.commitLen = len(b.cur.bytes)
 	} else {
 		b.send('P', "\x00"+text+"\x00\x00\x00")
 		b.send('B', "\x00\x00\x00\x00\x00\x00\x00\x00")
 		b.send('E', "\x00\x00\x00\x00\x00")
+		b.u.commitLen = len(b.cur.bytes)
 		b.send('S', "")
 		b.expect("12")
 	}

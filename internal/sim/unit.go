@@ -12,6 +12,7 @@ type unit struct {
 	pos    int    // the next one
 
 	effects   []tag // inserts and COPYs
+	commitLen int   // of a COMMIT: length of the messages that carry it out, without the Sync
 	begins    bool  // it opens a transaction block
 	blockUnit int   // serial of the unit whose BEGIN it was sent behind; 0 none
 	mustFail  string
@@ -27,6 +28,8 @@ type unit struct {
 	done       bool          // the client has its ReadyForQuery
 	copying    bool          // CopyInResponse was received
 
+	fedAt    time.Duration // the engine was given its first 5 bytes
+	queuedAt time.Duration // something of it was queued to a server
 	endedAt  time.Duration // the gate queued its ReadyForQuery; 0 not yet
 	ranAt    time.Duration // a server began its first statement
 	ranTill  time.Duration // a server ended its last statement

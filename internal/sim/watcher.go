@@ -110,7 +110,7 @@ func (s *watcher) tagged(k *conn, t tag, began uint64, clean bool) {
 		s.last = t.unit
 		if t.unit <= len(c.units) {
 			if u := c.units[t.unit-1]; u.queuedTo == nil {
-				u.queuedTo = k
+				u.queuedTo, u.queuedAt = k, w.now
 			}
 		}
 	}
@@ -119,8 +119,10 @@ func (s *watcher) tagged(k *conn, t tag, began uint64, clean bool) {
 // lease notes that a server has changed client.
 func (s *watcher) lease(k *conn, c *client, t tag, began uint64, clean bool) {
 	k.w.checkHandOn(k, c, t, began, clean)
+	if s.holder != nil { // else the lease may have begun with a message that doesn't tell whose it is
+		s.asked, s.answered = 0, 0
+	}
 	s.holder, s.last, s.lending = c, 0, false
-	s.asked, s.answered = 0, 0
 }
 
 // fromServer follows what the engine is about to take from a server.
@@ -142,7 +144,7 @@ func (s *watcher) fromServer(k *conn, p []byte) {
 	})
 }
 
-// rest notes whether the server has answered everything, once the engine has taken what came.
+// rest notes whether the server has answered everything, as far as the engine is about to know.
 func (s *watcher) rest(k *conn) {
 	s.rested = s.clean(k) && s.status == 'I' && s.answered >= s.asked && !s.open && s.out.boundary()
 }
