@@ -186,9 +186,20 @@ func (w *world) bytes(t *testing.T, td *datadriven.TestData) {
 	td.MaybeScanArgs(t, "bytes", &n)
 	b = append([]byte(nil), w.cut[c][:n]...)
 	w.cut[c] = w.cut[c][n:]
-	w.e.Data(w.now, c, Buf{Bytes: b, More: td.HasArg("more")})
-	for i := range b { // it was lent
-		b[i] = 0xdd
+	for {
+		n := len(b)
+		if w.next != nil && n > 0 && (td.Cmd == "server" || !w.cutServers) {
+			n = w.next(n)
+		}
+		piece := append([]byte(nil), b[:n]...)
+		b = b[n:]
+		w.e.Data(w.now, c, Buf{Bytes: piece, More: td.HasArg("more") && len(b) == 0})
+		for i := range piece { // it was lent
+			piece[i] = 0xdd
+		}
+		if len(b) == 0 {
+			return
+		}
 	}
 }
 

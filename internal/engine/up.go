@@ -27,6 +27,9 @@ func (e *Engine) clientData(c *client, b Buf) {
 	if off < len(b.Bytes) && !c.departed() {
 		c.stash(b.Bytes[off:])
 	}
+	if s := c.srv; s != nil && s.phase == leased && !c.held && (c.sess.Settled() || c.sess.Doubtful()) {
+		e.settle(s) // its server had answered before the end of this message, of COPY data, came
+	}
 	e.afterInput(c)
 }
 

@@ -28,10 +28,15 @@ type world struct {
 	cut    map[Conn][]byte // of a script's message, not given yet
 	order  []Conn          // in which the connections came, for what is done to all of them
 	queued map[Conn]int
-	slow   map[Conn]bool
-	closed []Conn
-	dials  []int          // not answered
-	orders map[Order]byte // under way: c carried, g going
+	sent   map[Conn][]byte // all of it, for TestCuts
+	rest   []string        // what else happened
+	next   func(int) int   // how long the next piece of so many bytes is; nil: all of them
+	// cutServers: only what servers send is cut.
+	cutServers bool
+	slow       map[Conn]bool
+	closed     []Conn
+	dials      []int          // not answered
+	orders     map[Order]byte // under way: c carried, g going
 }
 
 type clientKey struct {
@@ -42,7 +47,7 @@ type clientKey struct {
 func newWorld(cfg config.Config) *world {
 	w := &world{
 		names: map[Conn]string{}, byName: map[string]Conn{}, stream: map[Conn]*shorthand.Stream{}, keys: map[string]clientKey{},
-		cut: map[Conn][]byte{}, queued: map[Conn]int{}, slow: map[Conn]bool{}, orders: map[Order]byte{}, now: time.Second,
+		cut: map[Conn][]byte{}, queued: map[Conn]int{}, sent: map[Conn][]byte{}, slow: map[Conn]bool{}, orders: map[Order]byte{}, now: time.Second,
 	}
 	w.e = New(cfg, w, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
 	return w
@@ -67,6 +72,7 @@ func (w *world) send(to Conn, p []byte) {
 		w.to = to
 	}
 	w.out = append(w.out, p...)
+	w.sent[to] = append(w.sent[to], p...)
 	w.queued[to] += len(p)
 }
 

@@ -138,8 +138,18 @@ func (d *desk) note(what, said string) {
 	d.log = append(d.log, what+": "+said)
 }
 
+// probe asks the server where the session is in doubt.
+func (d *desk) probe() {
+	if d.s.Doubtful() {
+		p := d.s.Probe()
+		d.note("in doubt, probe", d.toServer.Say(p))
+		d.journal.server(p)
+	}
+}
+
 // pump takes what it can of the client's bytes, as the engine does.
 func (d *desk) pump(free bool) {
+	defer d.probe()
 	if d.over[0] {
 		d.pending = nil
 	}
@@ -214,11 +224,7 @@ func (d *desk) listen() {
 		case DownReady:
 			d.note("ready", d.toClient.Say(p))
 			d.journal.event("ready")
-			if d.s.Doubtful() {
-				probe := d.s.Probe()
-				d.note("in doubt, probe", d.toServer.Say(probe))
-				d.journal.server(probe)
-			}
+			d.probe()
 		case DownFatal:
 			d.log = append(d.log, "fatal")
 			d.journal.event("fatal")
