@@ -75,9 +75,13 @@ func (e *Engine) say(c *client, p []byte) {
 	}
 }
 
-// fatal tells a client why it is closed, and closes it. What it left open is treated as lost.
+// fatal tells a client why it is closed, and closes it. What it left open is treated as lost, also where it had gone
+// and what it had sent before was still to be done.
 func (e *Engine) fatal(c *client, err sqlstate.Error) {
 	if c.gone {
+		if !c.departed() {
+			e.giveUpOn(c)
+		}
 		return
 	}
 	if _, cut := c.sess.Cut(); !cut { // within a message nothing can be said
@@ -114,6 +118,11 @@ func (e *Engine) leave(c *client, reason string) {
 	if !c.terminated && c.sess.Terminates(c.pending) && c.login == 0 {
 		return // all it asked for has come in, and it said so: that is still done
 	}
+	e.giveUpOn(c)
+}
+
+// giveUpOn takes nothing more from a client that is gone, and ends what it left open.
+func (e *Engine) giveUpOn(c *client) {
 	if !c.terminated {
 		c.lost = true
 		c.pending = nil

@@ -61,7 +61,7 @@ func (s *Session) Terminates(pending []byte) bool {
 		}
 		pending = pending[u.Len:]
 		if !u.Whole {
-			return len(pending) >= wire.HeaderLen && pending[0] == wire.MsgTerminate
+			return unit.Scan(pending, nil).Terminate
 		}
 	}
 }
