@@ -17,6 +17,7 @@ type room struct {
 	ring   ring
 	beside []string // what it imports of its own ring
 	vendor []string // what it imports of others' modules, tests aside
+	alone  bool     // it looks at us from outside: it imports nothing of ours but what is beside it
 	replay bool     // outside the pure rings, and yet pure but for the randomness it is seeded with
 }
 
@@ -42,6 +43,7 @@ var house = []room{
 	{path: "internal/loop", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
 	{path: "internal/proxy", ring: drivers, beside: []string{"internal/loop"}, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
 	{path: "internal/obs", ring: drivers},
+	{path: "probe", ring: drivers, alone: true, vendor: []string{"github.com/jackc/pgx/v5", "github.com/xdg-go/scram"}},
 	{path: "internal/postgres", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
 
 	{path: "internal/app", ring: top, beside: nil, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
@@ -53,6 +55,7 @@ var house = []room{
 	{path: "internal/pgtest", ring: bench},
 	{path: "internal/pgtest/fake", ring: bench, vendor: []string{"github.com/xdg-go/scram"}},
 	{path: "internal/pgtest/contract", ring: bench},
+	{path: "probe/fake", ring: bench, alone: true, vendor: []string{"github.com/jackc/pgx/v5", "github.com/xdg-go/scram"}},
 	{path: "internal/pgtest/shorthand", ring: bench},
 	{path: "internal/arch", ring: bench},
 	{path: "test", ring: bench, beside: []string{"internal/pgtest"}},

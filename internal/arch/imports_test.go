@@ -78,6 +78,8 @@ func refuseOwn(r room, test bool, name string) string {
 		return ""
 	case to.ring == bench && r.ring != bench:
 		return fmt.Sprintf("%s may not import %s: that is for tests", r.path, name)
+	case r.alone && !slices.Contains(r.beside, name):
+		return fmt.Sprintf("%s may not import %s: it looks at us from outside", r.path, name)
 	case to.ring < r.ring:
 		return ""
 	case to.ring == r.ring && slices.Contains(r.beside, name):

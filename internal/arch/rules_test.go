@@ -27,6 +27,8 @@ func TestRules(t *testing.T) {
 		"loop to proxy":         {"internal/loop/a.go", checkImports, `package a; import _ "cancello/internal/proxy"`, "beside"},
 		"proxy to obs":          {"internal/proxy/a.go", checkImports, `package a; import _ "cancello/internal/obs"`, "beside"},
 		"house to bench":        {"internal/app/a.go", checkImports, `package a; import _ "cancello/internal/sim"`, "for tests"},
+		"probe to word":         {"probe/a.go", checkImports, `package a; import _ "cancello/internal/wire"`, "outside"},
+		"cli to probe":          {"internal/cli/a.go", checkImports, `package a; import _ "cancello/probe"`, ""},
 		"test to bench":         {"internal/app/a_test.go", checkImports, `package a; import _ "cancello/internal/sim"`, ""},
 		"test outwards":         {"internal/loop/a_test.go", checkImports, `package a; import _ "cancello/internal/app"`, "inwards"},
 		"external test":         {"internal/loop/a_test.go", checkImports, `package a_test; import _ "cancello/internal/loop"`, ""},
