@@ -247,7 +247,7 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 		ok = head != unit.None
 		s.failed(string(wire.ErrorField(body, 'C')))
 	case wire.MsgParseComplete:
-		if ok = head.Kind() == unit.Parse && !head.Has(unit.Failing); ok {
+		if ok = head.Kind() == unit.Parse && !head.Has(unit.Failing) && !(head.Has(unit.Unnamed) && s.unnamed.cut()); ok {
 			s.queue.Pop()
 			s.parsed(head)
 		}
@@ -342,6 +342,10 @@ func (s *Session) ready(body []byte) DownVerdict {
 	}
 	switch head.Kind() {
 	case unit.Query:
+		if head.Has(unit.Failing) {
+			s.brokenBy("the server did not fail where it was made to")
+			return DownBroken
+		}
 		s.queue.Pop()
 		s.unnamed.drop() // a simple Query drops the unnamed statement (trap A1)
 		s.unnamed.governed = true

@@ -25,12 +25,14 @@ import (
 // Each verdict is a line, the state after it the last one: the unit that runs or ran last, how many have ended, what the
 // server owes.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		d := newDesk(Share)
-		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
-			return d.run(t, td)
+	for _, path := range scripts(t) {
+		t.Run(path, func(t *testing.T) {
+			d := newDesk(Share)
+			datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
+				return d.run(t, td)
+			})
 		})
-	})
+	}
 }
 
 // desk is a session, and what the engine would keep for it.

@@ -39,6 +39,9 @@ func (u *unnamed) next() int {
 	return 1 + int(binary.BigEndian.Uint32(u.sent[1:5]))
 }
 
+// cut tells whether the oldest Parse was sent in part only: no server can have answered it.
+func (u *unnamed) cut() bool { return u.next() > len(u.sent) }
+
 // succeeded: the oldest Parse was answered, it is the statement now.
 func (u *unnamed) succeeded() {
 	n := u.next()
