@@ -68,7 +68,7 @@ func (c *client) feed(n int) {
 }
 
 // checkWaits asks whether a unit waited for a server longer than query_wait_timeout allows (P5). The limit counts from
-// the end of the unit before; a fence and a dial may be waited for besides.
+// the end of the unit before; a fence and a dial may be waited for besides. A lone Sync has no tag to be seen by.
 func (w *World) checkWaits() {
 	limit := w.k.config.Timeouts.QueryWait
 	if limit == 0 {
@@ -84,7 +84,7 @@ func (w *World) checkWaits() {
 					over = min(over, at)
 				}
 			}
-			if u.fedAt != 0 && over-max(u.fedAt, free) > limit {
+			if u.kind != "nothing" && u.fedAt != 0 && over-max(u.fedAt, free) > limit {
 				w.violate("P5", "unit %d of %s (%s) waited %v for a server, query_wait_timeout is %v", u.serial, c.name(), u.kind,
 					over-max(u.fedAt, free), w.k.config.Timeouts.QueryWait)
 			}

@@ -38,7 +38,7 @@ func (w *World) checkHandOn(k *conn, c *client, t tag, began uint64, clean bool)
 	if o := w.fence(k); o != nil && began > o.goMark {
 		w.violate("P1", "%s is handed on to %s (%s) while order %d is on the wire", k.name(), c.name(), t, o.id)
 	}
-	if old := k.sees.holder; old != nil && !w.k.transaction && old.phase == active && !old.conn.closing && !old.conn.over {
+	if old := k.sees.holder; w.keeps(old) {
 		w.violate("P4", "%s is handed on to %s while %s is there, in session mode", k.name(), c.name(), old.name())
 	}
 }

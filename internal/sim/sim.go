@@ -97,11 +97,11 @@ func (w *World) run() {
 	if w.broken() {
 		return
 	}
-	w.now = max(w.now, min(start+w.k.horizon, w.now))
 	w.settle()
 	limit := w.calmAt + patience
 	end := w.now
-	for again := true; again; again = !w.quiet() && w.now < limit && !w.broken() {
+	for before := -1; before != w.ran && w.now < limit && !w.broken() && (before < 0 || !w.quiet()); {
+		before = w.ran
 		for !w.broken() && (w.ran%64 != 0 || !w.quiet()) && w.step(limit) {
 		}
 		end = w.now + 10*time.Second // what is under way and nobody waits for comes to its end, too

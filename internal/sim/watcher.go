@@ -67,7 +67,7 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 				s.own(k, body, began, clean)
 			}
 		case 'S', 'E', 'D', 'C', 'H':
-			if rested && from == nil { // somebody's, but whose?
+			if rested && from == nil && !k.w.keeps(s.holder) { // somebody's, but whose?
 				s.holder = nil
 			}
 		}
@@ -83,6 +83,11 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 	if !s.out.boundary() && s.out.began == k.g.mark {
 		s.cleanThen = now
 	}
+}
+
+// keeps is true for a client that keeps its server until it leaves.
+func (w *World) keeps(c *client) bool {
+	return !w.k.transaction && c != nil && c.phase == active && !c.conn.closing && !c.conn.over
 }
 
 // own is a Query of the engine's own on its way to a server.
