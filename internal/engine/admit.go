@@ -17,12 +17,13 @@ import (
 // its server are known.
 func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	e.now = now
+	if e.draining {
+		e.deny(l, r, sqlstate.Draining())
+		return
+	}
 	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, lastEnd: -1}
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	switch {
-	case e.draining:
-		e.deny(l, r, sqlstate.Draining())
-		return
 	case p == nil:
 		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
 		return
