@@ -2,6 +2,8 @@ package test
 
 import (
 	"fmt"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"cancello/internal/engine"
@@ -306,9 +308,37 @@ func TestRestart(t *testing.T) {
 			for _, cl := range idle {
 				cl.value("SELECT 1")
 			}
-			login(t, g.Addr(), "postgres", "postgres").value("SELECT 1")
+			crash(t, g, idle)
 		})
 	}
+}
+
+// crash kills one backend, upon which PostgreSQL throws out all others and recovers. Clients at rest get over it.
+func crash(t *testing.T, g *gate, idle []*raw) {
+	t.Helper()
+	busy := login(t, g.Addr(), "postgres", "postgres")
+	busy.value("BEGIN")
+	pid, err := strconv.Atoi(busy.value("SELECT pg_backend_pid()"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if said := busy.ended(); len(said) == 0 || said[len(said)-1].Field('S') != "FATAL" {
+		t.Errorf("in a transaction: %s", summary(said))
+	}
+	until(t, "PostgreSQL has recovered", func() bool {
+		said := idle[0].query("SELECT 1")
+		if e := said[0]; e.Type == 'E' && e.Field('S') != "ERROR" {
+			t.Fatalf("at rest: %s", summary(said))
+		}
+		return said[0].Type == 'T'
+	})
+	for _, cl := range idle {
+		cl.value("SELECT 1")
+	}
+	login(t, g.Addr(), "postgres", "postgres").value("SELECT 1")
 }
 
 // The control: with the bug that ends a lost client's batch by a bare Sync, what it left open is committed, and would
