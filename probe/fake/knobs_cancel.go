@@ -1,0 +1,6 @@
+package fake
+
+// CancelKnobs are about CancelRequest.
+type CancelKnobs struct {
+	Ignore bool // no request ends anything
+}
