@@ -17,10 +17,11 @@ type ticket struct {
 	// allowed is the unit it may end: the client's earliest unfinished one when the engine judged it, unless another
 	// unit of that client ended since the request was read.
 	allowed   *unit
-	failed    bool // the unit had met an error then: nothing is left to be ended
-	gone      bool // the client had gone by then
-	endedIn   bool // a unit ended between reading and judging
-	inhand    int  // units begun by then, the last serial
+	next      *unit // the one behind it, where allowed was owed nothing but its ReadyForQuery
+	failed    bool  // the unit had met an error then: nothing is left to be ended
+	gone      bool  // the client had gone by then
+	endedIn   bool  // a unit ended between reading and judging
+	inhand    int   // units begun by then, the last serial
 	released  int
 	settled   int
 	settledAt time.Duration

@@ -28,13 +28,16 @@ func (w *World) noteJudged(t *ticket, known bool) {
 	for _, u := range c.units {
 		if c.fed >= u.start+5 {
 			t.inhand = u.serial
-			if u.unfinished() && t.allowed == nil {
+			if u.endedAt == 0 && t.allowed == nil {
 				t.allowed = u
+			}
+			if !u.over() && t.next == nil {
+				t.next = u
 			}
 		}
 	}
 	if t.endedIn || t.why == wrongKey || t.gone {
-		t.allowed = nil
+		t.allowed, t.next = nil, nil
 	}
 	t.failed = t.allowed != nil && t.allowed.refused
 	if known && t.why == wrongKey {
@@ -67,8 +70,7 @@ func (w *World) checkGo(o *order) {
 	}
 	o.client = c
 	o.last = o.conn.sees.last
-	if c.ended < len(c.units) {
-		o.unit = c.units[c.ended]
+	if o.unit = c.unit(); o.unit != nil {
 		o.unit.orders++
 	}
 	if gone {
@@ -92,7 +94,13 @@ func (w *World) checkGo(o *order) {
 // open is true while a request waits for its outcome and the unit that it may end is its client's next to end.
 func (t *ticket) open() bool {
 	c := t.client
-	return t.judged != 0 && t.settled == 0 && t.allowed != nil && c.ended < len(c.units) && c.units[c.ended] == t.allowed
+	if t.judged == 0 || t.settled != 0 || t.allowed == nil {
+		return false
+	}
+	if c.unit() != t.allowed && t.next != nil && t.next == c.present() {
+		t.allowed = t.next
+	}
+	return c.unit() == t.allowed || c.present() == t.allowed
 }
 
 // askedFor is true when a client asked for its present unit to be cancelled.

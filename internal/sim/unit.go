@@ -96,5 +96,26 @@ func (b *builder) end() *unit {
 	return b.u
 }
 
-// unfinished is true until the gate has queued the unit's ReadyForQuery.
-func (u *unit) unfinished() bool { return u.endedAt == 0 }
+// over is true once the gate has queued the unit's ReadyForQuery, or owes nothing but that: the unit was refused before
+// any of it was sent and its last message has come.
+func (u *unit) over() bool {
+	return u.endedAt != 0 || u.refused && u.queuedTo == nil && u.end >= 0 && u.c.fed >= u.end
+}
+
+// unit is the client's earliest unit that has not ended; nil when there is none.
+func (c *client) unit() *unit {
+	if c.ended < len(c.units) {
+		return c.units[c.ended]
+	}
+	return nil
+}
+
+// present is the client's earliest unit that is not over; nil when there is none.
+func (c *client) present() *unit {
+	for _, u := range c.units[min(c.ended, len(c.units)):] {
+		if !u.over() {
+			return u
+		}
+	}
+	return nil
+}

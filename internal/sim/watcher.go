@@ -93,6 +93,9 @@ func (w *World) keeps(c *client) bool {
 // own is a Query of the engine's own on its way to a server.
 func (s *watcher) own(k *conn, body []byte, began uint64, clean bool) {
 	k.w.checkOwn(k, body, began)
+	if body[0]|0x20 == 'd' { // DISCARD ALL, on a server that has answered all; a Sync may have been swallowed by a COPY
+		s.asked, s.answered, s.open = 0, 0, false
+	}
 	if body[0]|0x20 == 's' && !s.lending { // settings, for a client that is not known yet
 		k.w.checkClean(k, "somebody", clean)
 		s.lending = true
