@@ -102,6 +102,7 @@ func TestPgbench(t *testing.T) {
 		c := pgtest.Start(t, major)
 		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "")}, mode: mode, size: 3})
 		database := "cl_bench_" + mode
+		superuser(t, c, "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)")
 		superuser(t, c, "CREATE DATABASE "+database)
 		bench := func(args ...string) (string, error) {
 			args = append(args, "-h", g.host, "-p", strconv.Itoa(g.port), "-U", "postgres", database)

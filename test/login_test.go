@@ -202,7 +202,7 @@ func TestDatabases(t *testing.T) {
 		su := login(t, direct(c).Addr(), "postgres", "postgres")
 		makePeople(su)
 		for _, name := range []string{"lo_one", "lo_two"} {
-			su.value("DROP DATABASE IF EXISTS " + name)
+			su.value("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
 			su.value("CREATE DATABASE " + name)
 		}
 		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "lo_one"), upstream(c, "", "lo_two")}, mode: mode, size: 1})
