@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 				})
 			}
 			step("row", func(t *testing.T) {
-				s.send(fake.Query(fmt.Sprintf("SELECT repeat('x', %d)", size)))
+				s.send(fake.Query(fmt.Sprintf("SELECT repeat(repeat('x', %d), %d)", line, size/line)))
 				s.expect(t, "TDCZ", size)
 			})
 			step("copy out", func(t *testing.T) {
