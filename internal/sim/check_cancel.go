@@ -40,6 +40,9 @@ func (w *World) noteJudged(t *ticket, known bool) {
 		t.allowed, t.next = nil, nil
 	}
 	t.failed = t.allowed != nil && t.allowed.refused
+	for _, x := range w.tickets { // the answer may wait for the end of a message that is half queued
+		t.failed = t.failed || t.allowed != nil && x.allowed == t.allowed && x.settled > 0 && x.outcome == event.Unqueued
+	}
 	if known && t.why == wrongKey {
 		w.violate("P1", "a wrong key for %s finds a client", c.name())
 	}
@@ -262,7 +265,7 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 			w.violate("P3", "ticket %d is settled as finished, but it was sent", t.id)
 		}
 	case event.Disconnected:
-		if !w.pm.keyless && w.faults.carries == 0 && !t.client.gone() {
+		if !w.pm.keyless && w.faults.carries == 0 && !t.client.gone() && !t.client.cut {
 			w.violate("P3", "ticket %d is settled as disconnected, but the server had a key", t.id)
 		}
 	case event.Failed:
