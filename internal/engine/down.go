@@ -51,13 +51,43 @@ func (e *Engine) serverData(s *server, b Buf) {
 func (e *Engine) unrest(s *server) {
 	s.pool.Remove(s)
 	s.phase = cleaning
-	s.step++
-	step := s.step
-	e.after(e.cfg.Timeouts.ServerConnect, func() {
-		if s.step == step && s.phase == cleaning && !s.still(NoBug) {
+}
+
+// awaitWhole bounds the wait for the end of a message that is all that keeps a server where it is: nobody asked for it,
+// so nobody else would ever give up.
+func (e *Engine) awaitWhole(s *server) {
+	if s.awaited {
+		return
+	}
+	s.awaited = true
+	limit := e.cfg.Timeouts.ServerConnect
+	e.after(limit, func() {
+		s.awaited = false
+		switch {
+		case s.phase == dead || !e.onlyUnread(s):
+		case e.now-s.lastData < limit || s.paused != 0: // something came, or its reader is slow
+			e.awaitWhole(s)
+		default:
 			e.dismiss(s, "a message to nobody did not come to its end within server_connect_timeout")
 		}
 	})
+}
+
+// onlyUnread tells whether unread bytes are all that keeps a server from somebody else, or its client from leaving.
+func (e *Engine) onlyUnread(s *server) bool {
+	if s.fences > 0 || s.still(e.bug) {
+		return false
+	}
+	switch c := s.cl; {
+	case s.phase == cleaning:
+		return !s.busy && len(s.chores) == 0
+	case s.phase != leased:
+		return false
+	case c.departed():
+		return c.sess.Settled()
+	default:
+		return c.sess.Free() && (e.draining || c.sess.Mode() == session.Share)
+	}
 }
 
 // consume takes a server's bytes, which are lent.Bytes from base on or our own, until they are used up or a message is

@@ -34,6 +34,7 @@ type server struct {
 
 	pending []byte // a cut message
 	more    bool   // the driver stopped at a full buffer: bytes may be waiting
+	awaited bool   // a timer waits for the end of a cut message
 	fences  int    // cancels on the wire
 
 	busy   bool          // a query of our own is outstanding

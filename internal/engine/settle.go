@@ -25,6 +25,9 @@ func (e *Engine) settle(s *server) {
 	if s.phase == cleaning && !s.busy {
 		e.nextChore(s)
 	}
+	if s.phase != dead && e.onlyUnread(s) {
+		e.awaitWhole(s)
+	}
 }
 
 // probe asks a server whether it swallowed a Sync, where that is all that is not known of it. The probe is a query of our
