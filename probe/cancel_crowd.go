@@ -22,14 +22,12 @@ func (m *member) done() bool {
 	}
 }
 
-// crowd keeps as many sessions busy as there may be. Of a pooler with fewer servers the later ones wait; they were
-// asked in order, so that the first always runs.
-func (b *Bench) crowd(ctx context.Context) ([]*member, error) {
+// crowd keeps n sessions busy for a time, or as many as are let in. Of a pooler with fewer servers the later ones wait;
+// they were asked in order, so that the first always runs.
+func (b *Bench) crowd(ctx context.Context, n int, long time.Duration) ([]*member, error) {
 	var all []*member
 	sql := ""
-	// The statement must outlast all the others' cancels.
-	long := b.slowFor() + time.Duration(b.Connections)*(b.settle()+b.Quiet)
-	for range b.Connections {
+	for range n {
 		s, err := b.loginWithKey(ctx)
 		if err != nil {
 			if len(all) > 1 {
@@ -70,7 +68,9 @@ func disperse(all []*member) {
 }
 
 func cancelCrowd(ctx context.Context, b *Bench) Result {
-	all, err := b.crowd(ctx)
+	// The statement must outlast all the others' cancels, and a wait for one session more than there may be.
+	long := b.slowFor() + 2*b.Patience + time.Duration(b.Connections)*(b.settle()+b.Quiet)
+	all, err := b.crowd(ctx, b.Connections, long)
 	defer disperse(all)
 	if err != nil {
 		return excused(err)
@@ -82,13 +82,14 @@ func cancelCrowd(ctx context.Context, b *Bench) Result {
 				return Conclude(Fail, "session %d ended before its own request was sent: %s", i+j+1, other.trial.judge().Seen)
 			}
 		}
-		if _, err := b.CancelSession(ctx, AsSession, m.s); err != nil {
+		request, err := b.CancelSession(ctx, AsSession, m.s)
+		if err != nil {
 			return Conclude(Fail, "with %d sessions busy a CancelRequest can't be sent: %s", len(all)-i, err)
 		}
 		select {
 		case <-m.ready:
-		case <-time.After(b.Patience):
-			return Conclude(Fail, "with %d sessions busy the request of session %d does nothing in %s", len(all)-i, i+1, b.Patience)
+		case <-time.After(b.Patience - request.After):
+			return Conclude(Fail, "with %s busy the request of session %d does nothing in %s", plural(len(all)-i, "session"), i+1, b.Patience)
 		}
 		if !m.trial.ended() {
 			return Conclude(Fail, "session %d of %d: %s", i+1, len(all), m.trial.judge().Seen)

@@ -9,17 +9,18 @@ import (
 
 // formCase is a CancelRequest that names no session, or not rightly. The statement must run on, and the connection that
 // carried it must end as that of a right one does: whoever guesses learns nothing, and nobody waits for ever.
-func formCase(name, title string, packet func(*Session) []byte) Case {
+func formCase(name, title string, hit Verdict, packet func(*Session) []byte) Case {
 	return Case{
 		ID: "cancel." + name, Group: GroupCancel, Title: title,
 		Source:   "protocol.sgml, CancelRequest; src/backend/tcop/backend_startup.c ProcessCancelRequestPacket, src/backend/storage/ipc/procsignal.c SendCancelRequest",
 		Expected: "The statement runs on; no byte, then FIN.",
 		Means:    "Who doesn't know the key can end statements, or a client that sends such a request hangs.",
-		Run:      func(ctx context.Context, b *Bench) Result { return cancelForm(ctx, b, packet) },
+		Run:      func(ctx context.Context, b *Bench) Result { return cancelForm(ctx, b, hit, packet) },
 	}
 }
 
-func cancelForm(ctx context.Context, b *Bench, packet func(*Session) []byte) Result {
+// cancelForm judges one such request; hit is what it means if the statement ends.
+func cancelForm(ctx context.Context, b *Bench, hit Verdict, packet func(*Session) []byte) Result {
 	s, err := b.loginWithKey(ctx)
 	if err != nil {
 		return excused(err)
@@ -37,7 +38,7 @@ func cancelForm(ctx context.Context, b *Bench, packet func(*Session) []byte) Res
 	case lost != nil:
 		return Conclude(Fail, "it ends the whole session")
 	case s.holds('E'):
-		return Conclude(Fail, "it ends the statement")
+		return Conclude(hit, "it ends the statement")
 	case s.holds('Z') && request.How != Open:
 		return Conclude(Unknown, "the statement ended by itself too early")
 	}

@@ -1,0 +1,196 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// runner is a session that runs short statements and counts what goes wrong with them.
+type runner struct {
+	s     *Session
+	short string // some milliseconds long where the server can
+	slow  string // long
+	hits  int
+	lost  string // what ended the session; empty while it lives
+}
+
+// beat is how long a short statement takes.
+const beat = 5 * time.Millisecond
+
+// newRunner logs in and finds out what is short and what is slow here.
+func (b *Bench) newRunner(ctx context.Context) (*runner, error) {
+	s, err := b.loginWithKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &runner{s: s, short: fmt.Sprintf("SELECT pg_sleep(%g)", beat.Seconds()), slow: slowStatements(b.slowFor())[0]}
+	a, err := s.Query(r.short)
+	if err != nil {
+		return nil, err
+	}
+	if a.Err() == nil {
+		return r, nil
+	}
+	r.short = "SELECT 1"
+	if r.slow, err = b.startFor(s, simpleQuery, b.slowFor()); err != nil {
+		return nil, err
+	}
+	t, err := b.end(ctx, s, AsSession)
+	if err == nil && !t.ended() {
+		err = &excuse{Unknown, "nothing was cancelled: " + t.judge().Seen}
+	}
+	return r, err
+}
+
+// next runs a short statement that nobody cancels, and counts a hit. It says whether the session is still there.
+func (r *runner) next() bool {
+	a, err := r.s.Query(r.short)
+	return r.count(a, err)
+}
+
+func (r *runner) count(a Answer, err error) bool {
+	switch {
+	case err != nil && a.Err() != nil:
+		r.lost = "the session ended with " + a.Err().Error()
+	case err != nil:
+		r.lost = "after a statement that nobody cancelled " + lostOrSilent(err)
+	case a.Err() != nil:
+		r.hits++
+	}
+	return r.lost == ""
+}
+
+// verdict judges the hits of n tries; worst is what they mean.
+func (r *runner) verdict(n int, worst Verdict) Result {
+	switch {
+	case r.lost != "":
+		return Conclude(Fail, "try %d: %s", n, r.lost)
+	case r.hits > 0:
+		return Conclude(worst, "the next statement ended: %s", odds(r.hits, n))
+	}
+	return Conclude(Pass, "the next statement ended: %s", odds(0, n))
+}
+
+// sequence repeats a try and the statement that must not be hit by it.
+func sequence(ctx context.Context, b *Bench, n int, try func(*runner) error) Result {
+	r, err := b.newRunner(ctx)
+	if err != nil {
+		return excused(err)
+	}
+	for i := range n {
+		if err := try(r); err != nil {
+			return excused(err)
+		}
+		if !r.next() {
+			return r.verdict(i+1, Fail)
+		}
+	}
+	return r.verdict(n, Fail)
+}
+
+func raceIdle(ctx context.Context, b *Bench) Result {
+	return sequence(ctx, b, b.many(), func(r *runner) error {
+		_, err := b.CancelSession(ctx, AsSession, r.s)
+		return err
+	})
+}
+
+func raceTwice(ctx context.Context, b *Bench) Result {
+	return sequence(ctx, b, b.Tries, func(r *runner) error {
+		if err := r.s.Ask(r.slow); err != nil {
+			return err
+		}
+		pause(ctx, 3*beat)
+		var both sync.WaitGroup
+		var errs [2]error
+		for i := range errs {
+			both.Go(func() { _, errs[i] = b.CancelSession(ctx, AsSession, r.s) })
+		}
+		_, err := r.s.Await()
+		both.Wait()
+		for _, e := range errs {
+			if e != nil {
+				return e
+			}
+		}
+		return err
+	})
+}
+
+func raceLate(ctx context.Context, b *Bench) Result {
+	return sequence(ctx, b, b.many(), func(r *runner) error {
+		ahead, err := b.Dial(ctx)
+		if err != nil {
+			return err
+		}
+		defer ahead.Close()
+		if a, err := r.s.Query(r.short); err != nil {
+			return err
+		} else if a.Err() != nil {
+			r.hits++
+		}
+		if err := ahead.Send(CancelPacket(r.s.PID, r.s.Key)); err != nil {
+			return err
+		}
+		ahead.AwaitEnd(b.Patience)
+		return nil
+	})
+}
+
+// around sends a short statement and a cancel that comes about when the statement ends. The channel closes at the end of
+// the request's connection.
+func (b *Bench) around(ctx context.Context, r *runner) (<-chan struct{}, error) {
+	ahead, err := b.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.s.Ask(r.short); err != nil {
+		return nil, err
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer ahead.Close()
+		pause(ctx, beat/2+rand.N(beat))
+		if ahead.Send(CancelPacket(r.s.PID, r.s.Key)) == nil {
+			ahead.AwaitEnd(b.Patience)
+		}
+	}()
+	if _, err = r.s.Await(); err != nil { // ended by the cancel or by itself
+		<-over
+	}
+	return over, err
+}
+
+func raceNext(ctx context.Context, b *Bench) Result {
+	return sequence(ctx, b, b.many(), func(r *runner) error {
+		over, err := b.around(ctx, r)
+		if err == nil {
+			<-over
+		}
+		return err
+	})
+}
+
+func raceNextAtOnce(ctx context.Context, b *Bench) Result {
+	r, err := b.newRunner(ctx)
+	if err != nil {
+		return excused(err)
+	}
+	for i := range b.many() {
+		over, err := b.around(ctx, r)
+		if err != nil {
+			return excused(err)
+		}
+		alive := r.next()
+		<-over
+		if !alive {
+			return r.verdict(i+1, Fail)
+		}
+		_, _ = r.s.Query("SELECT 1") // takes what may still be under way to the session
+	}
+	return r.verdict(b.many(), Differs)
+}
