@@ -98,6 +98,8 @@ func (e *Engine) bereave(c *client, s *server, was phase, l loss) {
 		e.unitEnded(c)
 		e.forget(c)
 		return
+	case unfinished == 1 && c.sess.Failed(): // it has its error, and knows that nothing came of it
+		e.say(c, wire.AppendReadyForQuery(nil, 'I'))
 	case unfinished == 1:
 		err := sqlstate.OutcomeUnknown()
 		if l.disconnect {
@@ -116,7 +118,7 @@ func (e *Engine) bereave(c *client, s *server, was phase, l loss) {
 // inseparable tells whether the client cannot go on without that very server.
 func (e *Engine) inseparable(c *client, unfinished uint64) bool {
 	_, cut := c.sess.Cut()
-	return c.sess.Mode() == session.Keep || c.sess.Tx() != 'I' || c.sess.Open() || unfinished > 1 || cut
+	return c.sess.Mode() == session.Keep || c.sess.Tx() != 'I' || c.sess.Open() || (unfinished > 0 && c.sess.Opening()) || unfinished > 1 || cut
 }
 
 // lastWords closes a client whose server is lost, with the server's own words if it had any.

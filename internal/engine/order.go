@@ -220,7 +220,7 @@ func (e *Engine) notSent(o *order) {
 func (e *Engine) broken(o *order) {
 	s := o.srv
 	conn := s.conn
-	if o.c.sess.Ended() < o.unit {
+	if o.c.sess.Ended() < o.unit && !o.c.sess.WasCancelled(o.unit) {
 		e.settleOrder(o, event.Disconnected, "the cancel's connection broke after it was written")
 	} else {
 		e.ended(o)

@@ -10,12 +10,12 @@ func (e *Engine) ended(o *order) {
 		if e.bug == BugIgnoreEOF {
 			o.lower()
 		}
+	case o.sends > 0 && o.c.sess.WasCancelled(o.unit):
+		e.settleOrder(o, event.Cancelled, "")
 	case o.severed:
 		e.settleOrder(o, event.Disconnected, "the server connection was closed while the unit ran")
 	case o.sends == 0:
 		e.settleOrder(o, event.Finished, "")
-	case o.c.sess.WasCancelled(o.unit):
-		e.settleOrder(o, event.Cancelled, "")
 	default:
 		e.settleOrder(o, event.Late, "")
 	}

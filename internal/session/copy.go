@@ -59,6 +59,7 @@ func (s *Session) endCopy() {
 
 // failed takes an error that ends the message at the head; the server discards what follows up to Sync.
 func (s *Session) failed(code string) {
+	s.failedUnit = s.ended + 1
 	if code == "57014" {
 		s.cancelled[s.ended%4] = s.ended + 1
 	}

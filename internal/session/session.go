@@ -10,7 +10,8 @@ const (
 	// reply has 5 bytes at least, so it never waits for us with more than 1,639 of them in its buffer: holding the client
 	// back at this depth cannot block both.
 	maxOutstanding = 8192
-	// maxName is how long the name of a portal may be, in bytes: it is looked past for the name of the statement.
+	// maxName is how long the name of a portal may be, in bytes: it is looked past for the name of the statement. As much of
+	// a statement's text is looked at before it passes.
 	maxName = 1024
 	// maxError is how much of an ErrorResponse is looked at for its severity and code.
 	maxError = 8192
@@ -58,7 +59,10 @@ type Session struct {
 	refusals    []sqlstate.Error // what the Failing entries say, in order
 	nextRefusal *sqlstate.Error  // the next unit is to fail with this
 	protected   span             // units that may hold a COMMIT
+	opening     span             // units that may open a transaction block
+	failedUnit  uint64           // serial of the last unit of which the client was sent an error
 	commitsKept bool             // the unnamed statement, or in Keep mode any, is a COMMIT
+	beginsKept  bool             // ... opens a transaction block
 
 	tags      Tags
 	cancelled [4]uint64 // serials of the last units that ended in 57014
@@ -75,8 +79,18 @@ type frame struct {
 	keep bool // the rest is kept in unnamed
 }
 
-// span is a range of serials.
+// span is a range of serials: from one unit of a kind to another. Those between them are taken for the same.
 type span struct{ first, last uint64 }
+
+func (p span) has(serial uint64) bool { return p.first <= serial && serial <= p.last }
+
+// add takes in the unit that begins now; those up to ended are forgotten.
+func (p *span) add(serial, ended uint64) {
+	if p.last <= ended {
+		p.first = serial
+	}
+	p.last = serial
+}
 
 // New begins a session. failName is the name under which statements are made to fail on the server; it must be
 // unguessable, because a client that had prepared it would not see the failure.
@@ -118,8 +132,15 @@ func (s *Session) Kind() unit.Kind {
 
 // Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION.
 func (s *Session) Protected() bool {
-	return s.protected.first <= s.ended+1 && s.ended+1 <= s.protected.last
+	return s.protected.has(s.ended + 1)
 }
+
+// Opening tells whether the unit the server works on may open a transaction block: what the client has sent behind it, or
+// is sending, belongs into that block.
+func (s *Session) Opening() bool { return s.opening.has(s.ended + 1) }
+
+// Failed tells whether the client has been sent an error of the unit the server works on.
+func (s *Session) Failed() bool { return s.ended < s.begun && s.failedUnit == s.ended+1 }
 
 // Tx is the transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
 func (s *Session) Tx() byte { return s.tx }

@@ -117,6 +117,9 @@ func (s *Session) judge(b []byte, free bool) decision {
 	switch {
 	case d.v != Pass:
 		return d
+	case len(b)-wire.HeaderLen < seen(typ, body):
+		d.v = More
+		return d
 	case d.begins && !free:
 		d.v = Begin
 	case s.queue.Len() >= maxOutstanding:
@@ -127,6 +130,18 @@ func (s *Session) judge(b []byte, free bool) decision {
 		s.police(&d, b[wire.HeaderLen:min(len(b), wire.HeaderLen+body)])
 	}
 	return d
+}
+
+// seen is how much of a message's body has to be here before it is decided about: the names in front, and of a text enough
+// to know what it does to a transaction.
+func seen(typ byte, body int) int {
+	switch typ {
+	case wire.MsgQuery, wire.MsgParse, wire.MsgBind:
+		return min(body, maxName+2)
+	case wire.MsgDescribe, wire.MsgClose:
+		return min(body, 2)
+	}
+	return 0
 }
 
 // classify says what the message is to the reply queue, and whether a unit begins with it.
@@ -174,8 +189,6 @@ func (s *Session) police(d *decision, body []byte) {
 	switch d.typ {
 	case wire.MsgParse:
 		switch {
-		case len(body) == 0 && d.body > 0:
-			d.v = More
 		case d.body > 0 && body[0] != 0:
 			d.v, d.refusal = Instead, sqlstate.NamedStatementUnsupported()
 		default:
@@ -190,14 +203,8 @@ func (s *Session) police(d *decision, body []byte) {
 			if body[end+1] == 0 {
 				s.useUnnamed(d)
 			}
-		case len(body) < d.body:
-			d.v = More
 		}
 	case wire.MsgDescribe, wire.MsgClose:
-		if len(body) < 2 && len(body) < d.body {
-			d.v = More
-			return
-		}
 		if len(body) < 2 || body[0] != 'S' || body[1] != 0 {
 			return
 		}
@@ -234,17 +241,15 @@ func (s *Session) accept(d decision, b []byte) {
 	case wire.MsgCopyDone, wire.MsgCopyFail:
 		s.copyIn, s.copyBoth = false, false
 	case wire.MsgQuery:
-		s.protect(text, d.body)
+		s.mark(text, d.body)
 	case wire.MsgParse:
 		if d.entry.Has(unit.Unnamed) && !s.skip {
 			s.up.keep = s.unnamed.begin(b[:wire.HeaderLen], d.body)
 			s.unnamed.sentIn = s.begun
 		}
-		s.protect(text, d.body)
+		s.mark(text, d.body)
 	case wire.MsgBind:
-		if s.commitsKept {
-			s.protectUnit()
-		}
+		s.markUnit(s.commitsKept, s.beginsKept)
 	}
 	if d.entry == unit.None || (s.skip && d.entry != unit.Sync) {
 		return
@@ -282,26 +287,27 @@ func (s *Session) start(d decision) {
 	}
 }
 
-// protect notes a unit that may hold a COMMIT. A text that is cut may hide one behind a semicolon, or in a first word
-// that is cut.
-func (s *Session) protect(text []byte, body int) {
+// mark notes a unit that may end or open a transaction block. A text that is cut may hide that behind a semicolon, or in
+// a first word that is cut.
+func (s *Session) mark(text []byte, body int) {
 	sql := skipName(text, s.open)
 	hidden := len(text) < body && (bytes.IndexByte(text, ';') >= 0 || !unit.Opens(sql))
-	commits := hidden || unit.Commits(sql)
-	if commits {
-		s.protectUnit()
-	}
+	commits, begins := unit.Verbs(sql)
+	s.markUnit(commits || hidden, begins || hidden)
 	if s.open { // a Parse
-		s.commitsKept = commits || (s.mode == Keep && s.commitsKept)
+		keep := s.mode == Keep
+		s.commitsKept = commits || hidden || (keep && s.commitsKept)
+		s.beginsKept = begins || hidden || (keep && s.beginsKept)
 	}
 }
 
-// protectUnit notes that the unit under way may hold a COMMIT. Those between two that do are taken for such too.
-func (s *Session) protectUnit() {
-	if s.protected.last <= s.ended {
-		s.protected.first = s.begun
+func (s *Session) markUnit(commits, begins bool) {
+	if commits {
+		s.protected.add(s.begun, s.ended)
 	}
-	s.protected.last = s.begun
+	if begins {
+		s.opening.add(s.begun, s.ended)
+	}
 }
 
 // skipName passes the statement name in front of a Parse's text.

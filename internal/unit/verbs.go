@@ -10,6 +10,14 @@ func Begins(sql []byte) bool { return anyStatement(sql, begins) }
 // COMMIT, END or PREPARE TRANSACTION. In doubt it says yes.
 func Commits(sql []byte) bool { return anyStatement(sql, commits) }
 
+// Verbs is Commits and Begins of a text, mostly for the price of one.
+func Verbs(sql []byte) (commitsIt, beginsIt bool) {
+	if !anyStatement(sql, func(w []byte) bool { return commits(w) || begins(w) }) {
+		return false, false
+	}
+	return Commits(sql), Begins(sql)
+}
+
 func begins(w []byte) bool  { return is(w, "begin") || is(w, "start") }
 func commits(w []byte) bool { return is(w, "commit") || is(w, "end") || is(w, "prepare") }
 

@@ -4,5 +4,5 @@
 //	1 | 2 | T | D | C "SELECT 1" | Z I         from a server
 //
 // A message is its type byte and what matters of its body; a bar stands between two. In place of a text, *300 is a
-// text of 300 bytes. It is pure and imports nothing of ours; what it cannot show it shows as a number of bytes.
+// text of 300 bytes, words of one letter. It is pure and imports nothing of ours; what it cannot show it shows as a number of bytes.
 package shorthand

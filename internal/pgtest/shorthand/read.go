@@ -74,7 +74,7 @@ func split(line string) ([]string, error) {
 			word := line[:n]
 			if size, ok := strings.CutPrefix(word, "*"); ok {
 				if many, err := strconv.Atoi(size); err == nil {
-					word = strings.Repeat("x", many)
+					word = strings.Repeat("x ", many)[:many]
 				}
 			}
 			words, line = append(words, word), line[n:]

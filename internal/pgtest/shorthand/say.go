@@ -88,7 +88,7 @@ func quote(body []byte, n int) []string {
 	for range n {
 		s, rest, _ := bytes.Cut(body, []byte{0})
 		body = rest
-		if len(s) > 80 && strings.Trim(string(s), "x") == "" {
+		if len(s) > 80 && strings.Trim(string(s), "x ") == "" {
 			words = append(words, "*"+strconv.Itoa(len(s)))
 			continue
 		}
