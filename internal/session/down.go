@@ -195,7 +195,7 @@ func (s *Session) divertDown(v DownVerdict, body int, b []byte) int {
 	if v == DownInstead {
 		r := s.refusals[0]
 		s.out = wire.AppendError(s.out, r.Severity, r.Code, r.Message, r.Detail, r.Hint)
-		s.failed(r.Code)
+		s.failed("") // an error of ours is not the answer to a cancel that was sent
 		return n
 	}
 	switch e := s.queue.Pop(); e.Kind() { // ours, swallowed
