@@ -90,7 +90,7 @@ func (b *Bench) startFor(s *Session, w work, d time.Duration) (string, error) {
 		if err := w.ask(s, sql); err != nil {
 			return "", err
 		}
-		if err := s.linger(b.settle()); err != nil {
+		if err := s.linger(b.settle(), 'Z'); err != nil {
 			return "", err
 		}
 		if !s.holds('Z', 'E') {
@@ -110,8 +110,9 @@ func (b *Bench) startFor(s *Session, w work, d time.Duration) (string, error) {
 	return "", &excuse{NotApplicable, "the server can't keep " + w.name + " running: " + why}
 }
 
-// linger takes what comes in that time and leaves it to be read. The error is of a connection that ended.
-func (c *Conn) linger(d time.Duration) error {
+// linger takes what comes in that time, or until a message of one of these types has, and leaves it to be read. The error
+// is of a connection that ended.
+func (c *Conn) linger(d time.Duration, until ...byte) error {
 	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
 		return err
 	}
@@ -124,6 +125,8 @@ func (c *Conn) linger(d time.Duration) error {
 			return nil
 		case err != nil:
 			return err
+		case c.holds(until...):
+			return nil
 		}
 	}
 }
