@@ -82,6 +82,9 @@ func describePacket(p []byte) (shown []byte, text string) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "StartupMessage %s", VersionName(code))
+	if code>>16 < 3 {
+		return p, b.String() // fields of fixed length
+	}
 	for rest := p[8:]; len(rest) > 1; {
 		var name, value string
 		var ok bool

@@ -121,7 +121,11 @@ func (f *front) take(packet []byte) bool {
 			f.refuseMajor(code)
 			return false
 		}
-		f.server.session(f, code, parameters(packet[8:]))
+		var params []param
+		if code>>16 >= 3 { // 2.0 has fields of fixed length
+			params = parameters(packet[8:])
+		}
+		f.server.session(f, code, params)
 		return false
 	}
 }

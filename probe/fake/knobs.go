@@ -50,6 +50,7 @@ type NegotiationKnobs struct {
 	Late           bool            // it comes behind AuthenticationOk
 	DropOptions    bool            // it names no option
 	DropEmpty      bool            // it names no option whose value is empty
+	NameAll        bool            // it names every parameter, with the prefix of options
 	SortOptions    bool            // it names the options in another order
 	OnceEach       bool            // a repeated option is named once
 	AskedKey       bool            // the key has the length for the version asked for, not for the one agreed on

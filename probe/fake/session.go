@@ -175,6 +175,13 @@ func (c *Session) negotiation(asked uint32, params []param) []byte {
 			}
 		}
 	}
+	if k.NameAll {
+		for _, p := range params {
+			if !strings.HasPrefix(p.name, "_pq_.") {
+				options = append(options, "_pq_."+p.name)
+			}
+		}
+	}
 	if k.SortOptions {
 		slices.Sort(options)
 	}
