@@ -17,7 +17,7 @@ import (
 const (
 	exitOK      = 0
 	exitFailure = 1
-	exitUsage   = 2
+	exitUsage   = 2 // or a check that could not be made
 )
 
 // Main runs the command line and returns the exit status. ctx ends the command; a signal does so too where a
@@ -35,8 +35,12 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "cancello: %s\n", line)
 	}
 	var ran *runError
-	if errors.As(err, &ran) {
+	var unable *unableError
+	switch {
+	case errors.As(err, &ran):
 		return exitFailure
+	case errors.As(err, &unable):
+		return exitUsage
 	}
 	fmt.Fprintf(stderr, "Try '%s --help'.\n", cmd.CommandPath())
 	return exitUsage
@@ -65,6 +69,14 @@ func ran(err error) error {
 	return &runError{err}
 }
 
+// unableError is an error of a check that could not be made: its exit status 1 says something else.
+type unableError struct{ error }
+
+func (e *unableError) Unwrap() error { return e.error }
+
+// unable marks an error as one of a check that could not be made.
+func unable(err error) error { return &unableError{err} }
+
 // running marks every error of a command from elsewhere as one of running; cobra finds those of its command line.
 func running(cmd *cobra.Command) *cobra.Command {
 	run := cmd.RunE
@@ -83,6 +95,6 @@ func newRoot(s surroundings) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
-	root.AddCommand(newServe(s), running(demo.Command()), newVersion(s))
+	root.AddCommand(newServe(s), newCheck(s), running(demo.Command()), newVersion(s))
 	return root
 }
