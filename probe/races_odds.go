@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -37,4 +38,22 @@ func percentile(times []time.Duration, p float64) time.Duration {
 // milliseconds is a time with one decimal.
 func milliseconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+}
+
+// Limits of a race: it ends after that time, but not before some tries.
+const (
+	raceTime  = 10 * time.Second
+	raceTries = 5
+)
+
+// repeat counts up to n, or to where it takes too long: some proxies keep the connection of a cancel for a second.
+func repeat(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		begin := time.Now()
+		for i := range n {
+			if i >= raceTries && time.Since(begin) > raceTime || !yield(i) {
+				return
+			}
+		}
+	}
 }

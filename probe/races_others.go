@@ -43,15 +43,17 @@ func raceOthers(ctx context.Context, b *Bench) Result {
 			}
 		})
 	}
-	errs := make([]error, len(loud))
+	errs, counts := make([]error, len(loud)), make([]int, len(loud))
 	for i, r := range loud {
-		cancellers.Go(func() { errs[i] = b.cancelOften(ctx, r) })
+		cancellers.Go(func() { counts[i], errs[i] = b.cancelOften(ctx, r) })
 	}
 	cancellers.Wait()
 	close(stop)
 	bystanders.Wait()
-	sent := len(loud) * b.many()
-	hits := 0
+	sent, hits := 0, 0
+	for _, n := range counts {
+		sent += n
+	}
 	for _, r := range quiet {
 		if r.lost != "" {
 			return Conclude(Fail, "a session that nobody cancelled is lost: %s", r.lost)
@@ -69,28 +71,29 @@ func raceOthers(ctx context.Context, b *Bench) Result {
 	return Conclude(Pass, "statements of other sessions ended per request: %s", odds(0, sent))
 }
 
-// cancelOften cancels short statements of its own, at any moment of them.
-func (b *Bench) cancelOften(ctx context.Context, r *runner) error {
-	for range b.many() {
+// cancelOften cancels short statements of its own, at any moment of them, and counts.
+func (b *Bench) cancelOften(ctx context.Context, r *runner) (int, error) {
+	sent := 0
+	for range repeat(b.many()) {
 		if err := r.s.Ask(r.short); err != nil {
-			return err
+			return sent, err
 		}
 		pause(ctx, rand.N(2*beat))
 		if _, err := b.CancelSession(ctx, AsSession, r.s); err != nil {
-			return err
+			return sent, err
 		}
+		sent++
 		if _, err := r.s.Await(); err != nil {
-			return err
+			return sent, err
 		}
 	}
-	return nil
+	return sent, nil
 }
 
 // raceDeparted sends the keys of sessions that have left while later ones are busy.
 func raceDeparted(ctx context.Context, b *Bench) Result {
-	n := 2 * b.Tries
-	hits := 0
-	for i := range n {
+	n, hits := 0, 0
+	for i := range repeat(2 * b.Tries) {
 		first, err := b.newRunner(ctx)
 		if err != nil {
 			return excused(err)
@@ -113,6 +116,7 @@ func raceDeparted(ctx context.Context, b *Bench) Result {
 		if err := second.s.linger(2 * beat); err != nil {
 			return Conclude(Fail, "try %d: the later session is lost", i+1)
 		}
+		n++
 		if second.s.holds('E') {
 			hits++
 		}
@@ -134,8 +138,8 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 	if err != nil {
 		return excused(err)
 	}
-	n := b.many()
-	for i := range n {
+	n := 0
+	for i := range repeat(b.many()) {
 		two := append(Frame('Q', append([]byte(r.slow), 0)), Frame('Q', append([]byte(r.short), 0))...)
 		if err := r.s.Send(two); err != nil {
 			return excused(err)
@@ -155,6 +159,7 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 		if !r.count(second, err) {
 			return Conclude(Fail, "try %d: %s", i+1, r.lost)
 		}
+		n++
 	}
 	switch {
 	case r.hits == 0:
@@ -174,8 +179,8 @@ func raceLatency(ctx context.Context, b *Bench) Result {
 		return excused(err)
 	}
 	var times []time.Duration
-	n := 2 * b.Tries
-	for i := range n {
+	n := 0
+	for range repeat(2 * b.Tries) {
 		if err := r.s.Ask(r.slow); err != nil {
 			return excused(err)
 		}
@@ -184,8 +189,9 @@ func raceLatency(ctx context.Context, b *Bench) Result {
 		if err != nil {
 			return excused(err)
 		}
+		n++
 		if !t.ended() {
-			return Conclude(Fail, "request %d of %d has no effect: %s", i+1, n, t.judge().Seen)
+			return Conclude(Fail, "request %d has no effect: %s", n, t.judge().Seen)
 		}
 		for _, m := range t.answer.Messages {
 			if m.Type == 'E' {

@@ -33,13 +33,13 @@ func raceWrongPID(ctx context.Context, b *Bench) Result {
 
 // raceSpare sends requests that name nobody while sessions are busy. None of them may end.
 func raceSpare(ctx context.Context, b *Bench, packet func(int, []*member) []byte) Result {
-	all, err := b.crowd(ctx, b.onlookers(), b.slowFor()+time.Duration(b.many())*20*time.Millisecond)
+	all, err := b.crowd(ctx, b.onlookers(), b.slowFor()+2*raceTime)
 	defer disperse(all)
 	if err != nil {
 		return excused(err)
 	}
 	sent := 0
-	for i := range b.many() {
+	for i := range repeat(b.many()) {
 		if same(all) {
 			return Conclude(NotApplicable, "all sessions have the same key")
 		}
