@@ -39,7 +39,6 @@ type gate struct {
 	wire    []*order  // those under way, oldest first
 	logins  []*client // by Login - 1
 	answers []bool    // of logins
-	tickets int
 
 	current *lent // what Data lends right now
 	lends   uint32

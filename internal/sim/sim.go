@@ -99,12 +99,11 @@ func (w *World) run() {
 	}
 	w.settle()
 	limit := w.calmAt + patience
-	end := w.now
 	for before := -1; before != w.ran && w.now < limit && !w.broken() && (before < 0 || !w.quiet()); {
 		before = w.ran
 		for !w.broken() && (w.ran%64 != 0 || !w.quiet()) && w.step(limit) {
 		}
-		end = w.now + 10*time.Second // what is under way and nobody waits for comes to its end, too
+		end := w.now + 10*time.Second // what is under way and nobody waits for comes to its end, too
 		for !w.broken() && w.step(end) {
 		}
 	}
@@ -118,7 +117,7 @@ func (w *World) run() {
 	if !w.draining {
 		w.gate.drain()
 	}
-	end = w.now + 40*time.Second
+	end := w.now + 40*time.Second
 	for !w.broken() && w.step(end) {
 	}
 	w.checkDrained()

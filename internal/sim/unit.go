@@ -24,7 +24,6 @@ type unit struct {
 	start, end int64         // offsets in the client's stream; end is -1 until all is queued
 	sentAt     time.Duration // first byte queued
 	failed     string        // SQLSTATE the client was told
-	fatal      bool          // ... as FATAL
 	done       bool          // the client has its ReadyForQuery
 	copying    bool          // CopyInResponse was received
 
