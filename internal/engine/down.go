@@ -75,19 +75,17 @@ func (e *Engine) awaitWhole(s *server) {
 
 // onlyUnread tells whether unread bytes are all that keeps a server from somebody else, or its client from leaving.
 func (e *Engine) onlyUnread(s *server) bool {
-	if s.fences > 0 || s.still(e.bug) {
+	if s.fences > 0 {
 		return false
 	}
-	switch c := s.cl; {
+	c := s.cl
+	switch {
 	case s.phase == cleaning:
-		return !s.busy && len(s.chores) == 0
-	case s.phase != leased:
+		return !s.busy && len(s.chores) == 0 && !s.still(e.bug)
+	case s.phase != leased || !c.sess.Quiet() || (c.sess.Settled() && s.still(e.bug)):
 		return false
-	case c.departed():
-		return c.sess.Settled()
-	default:
-		return c.sess.Free() && (e.draining || c.sess.Mode() == session.Share)
 	}
+	return c.departed() || (c.sess.Tx() == 'I' && (e.draining || c.sess.Mode() == session.Share))
 }
 
 // consume takes a server's bytes, which are lent.Bytes from base on or our own, until they are used up or a message is

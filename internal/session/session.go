@@ -147,8 +147,11 @@ func (s *Session) Tx() byte { return s.tx }
 
 // Settled tells whether the server owes nothing and is owed nothing: no reply outstanding, no batch open, no message
 // cut in the middle in either direction.
-func (s *Session) Settled() bool {
-	return s.queue.Len() == 0 && (!s.open || s.discard) && s.up.whole() && s.down.rest == 0
+func (s *Session) Settled() bool { return s.Quiet() && s.down.rest == 0 }
+
+// Quiet is Settled, but the server may be in the middle of a message: one that nobody asked for.
+func (s *Session) Quiet() bool {
+	return s.queue.Len() == 0 && (!s.open || s.discard) && s.up.whole()
 }
 
 // Free tells whether the server could go to somebody else: settled and outside a transaction.
