@@ -266,3 +266,22 @@ func TestNoiseFromServers(t *testing.T) {
 		})
 	}
 }
+
+// Part of a message behind the answer, and then silence: neither the client's goodbye nor the server's place in the pool
+// waits for it longer than server_connect_timeout.
+func TestServerFallsSilent(t *testing.T) {
+	k := newCrook(t)
+	for _, mode := range modes {
+		g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String()}, mode: mode, size: 1, set: noiseSettings})
+		before := g.Descriptors()
+		for n := 1; n <= 6; n++ {
+			user := fmt.Sprintf("silent%d", n)
+			k.stage(user, act{greet: fake.Join(greeting()...), answer: append(wellAnswered(), fake.Msg('N', "hear")[:n]...), end: 's'})
+			if err := k.visit(g.Addr(), user, true); err != nil {
+				t.Errorf("%s, %d bytes of a message: %v", mode, n, err)
+			}
+			k.strike(user)
+		}
+		until(t, "its servers are let go", func() bool { return g.Descriptors() <= before })
+	}
+}

@@ -504,3 +504,30 @@ func TestBrokenIsAnswered(t *testing.T) {
 		})
 	}
 }
+
+// A client that has gone when its turn comes, with a Terminate behind its messages that is none, or with messages in
+// front of it that are not allowed: its server is somebody else's soon.
+func TestBrokenGoodbye(t *testing.T) {
+	c := pgtest.Start(t, 15)
+	for _, mode := range modes {
+		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "")}, mode: mode, size: 1, set: noiseSettings})
+		for name, b := range map[string][]byte{
+			"no Terminate":        fake.Join(fake.Msg('D', byte('P'), ""), []byte("X\x07\x8f\xee\xbe")),
+			"password in a batch": fake.Join(fake.Msg('D', byte('P'), ""), fake.Msg('p', "x"), fake.Msg('S'), fake.Msg('X')),
+			"password in front":   fake.Join(fake.Msg('p', "x"), fake.Msg('X')),
+		} {
+			holder := enter(t, g)
+			holder.Put(fake.Query("BEGIN"))
+			holder.Want("CZ")
+			gone := enter(t, g)
+			gone.Put(fake.Query("SELECT 1"), b)
+			gone.Close()
+			holder.Put(fake.Query("COMMIT"))
+			holder.Want("CZ")
+			holder.leave()
+			if err := behave(g.Addr(), "SELECT 'well'", "well"); err != nil {
+				t.Errorf("%s, %s: %v", mode, name, err)
+			}
+		}
+	}
+}
