@@ -18,6 +18,8 @@ import (
 // Options are what an App is made of.
 type Options struct {
 	Config config.Config
+	// Load reads the configuration anew for Reload. Nil: a reload concerns the auth file alone.
+	Load func() (config.Config, error)
 	// Log takes a line for each event, and what goes wrong. Needed.
 	Log *slog.Logger
 	// Watch, if not nil, is told each event too, from any goroutine. It must not block.
@@ -29,6 +31,14 @@ type Options struct {
 
 // App is one running Cancello.
 type App struct {
+	log    *slog.Logger
+	load   func() (config.Config, error)
+	getenv func(string) string
+	mock   []byte // secret, the same for each Verifier
+
+	reloading sync.Mutex
+	config    config.Config // in force; guarded by reloading
+
 	proxy   *proxy.Proxy
 	sink    *obs.Sink
 	drained chan struct{}
@@ -51,12 +61,15 @@ func Start(o Options) (*App, error) {
 	makeRoomForLoop()
 	warnOfFewDescriptors(o.Log, o.Config)
 
-	a := &App{sink: obs.New(o.Log), drained: make(chan struct{})}
+	a := &App{
+		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), config: o.Config,
+		sink: obs.New(o.Log), drained: make(chan struct{}),
+	}
 	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
 	a.proxy, err = proxy.New(proxy.Settings{
 		Config:    o.Config,
 		Engine:    func(out engine.Outside) proxy.Engine { return engine.New(o.Config, out, minter) },
-		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, secret(32)),
+		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, a.mock),
 		Passwords: passwords(users, o.Getenv),
 		Emit:      func(e event.Event) { a.emit(e, o.Watch) },
 		Log:       o.Log,
@@ -88,15 +101,6 @@ func (a *App) Addrs() []net.Addr { return a.proxy.Addrs() }
 
 // Counts is how many cancels have reached each outcome, indexed by event.Outcome.
 func (a *App) Counts() [event.Outcomes]uint64 { return a.sink.Counts() }
-
-// Reconfigure puts changed settings in force, those that need no restart.
-func (a *App) Reconfigure(c config.Config) error {
-	if err := config.Validate(&c); err != nil {
-		return err
-	}
-	a.proxy.Reconfigure(c)
-	return nil
-}
 
 // Drain turns new clients away and lets those that are in finish. Cancels are still taken. See Drained.
 func (a *App) Drain() { a.proxy.Drain() }

@@ -206,7 +206,7 @@ func TestStartErrors(t *testing.T) {
 			"no such file or directory; give the file of users and passwords with --auth-file"},
 		{"a folder for auth file", func(c *config.Config) { c.Auth = config.Auth{Method: config.SCRAM, File: dir} }, "is a directory"},
 		{"bad auth file", func(c *config.Config) { c.Auth = config.Auth{Method: config.Plain, File: bad} }, "users:2"},
-		{"unknown host", func(c *config.Config) { c.Databases[0].Host = "no..such.host" }, "no..such.host, is not known: correct --upstream"},
+		{"unknown host", func(c *config.Config) { c.Databases[0].Host = "no..such.host" }, "no..such.host, is not known: correct it"},
 		{"port in use", func(c *config.Config) { c.Listen = []string{busy.Addr().String()} }, "the port is in use by another process"},
 	}
 	s := fake.NewServer(t, fake.Config{})

@@ -37,6 +37,16 @@ func readUserlist(path string) (*auth.Userlist, error) {
 	return auth.ParseUserlist(path, b)
 }
 
+// Check looks at a configuration as Start does, but at nothing outside of this machine. It tells how many users there are
+// in the auth file.
+func Check(c config.Config) (users int, err error) {
+	if err := config.Validate(&c); err != nil {
+		return 0, err
+	}
+	list, err := readUserlist(c.Auth.File)
+	return list.Len(), err
+}
+
 // passwords says where passwords for servers are found, as libpq looks for them.
 func passwords(users *auth.Userlist, getenv func(string) string) proxy.Passwords {
 	p := proxy.Passwords{Userlist: users}
@@ -67,7 +77,7 @@ func lookUp(dbs []config.Database) error {
 		_, err := net.DefaultResolver.LookupHost(ctx, d.Host)
 		var dns *net.DNSError
 		if errors.As(err, &dns) && dns.IsNotFound {
-			return fmt.Errorf("the host of the upstream for database %q, %s, is not known: correct --upstream, or give its address", d.Name, d.Host)
+			return fmt.Errorf("the host of the upstream for database %q, %s, is not known: correct it, or give its address", d.Name, d.Host)
 		}
 	}
 	return nil
@@ -90,7 +100,10 @@ func warnOfFewDescriptors(log *slog.Logger, c config.Config) {
 	if unix.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil {
 		return
 	}
-	need := uint64(c.Pool.MaxClientConn + c.Pool.DefaultSize*len(c.Databases) + spareDescriptors)
+	need := uint64(c.Pool.MaxClientConn + spareDescriptors)
+	for _, d := range c.Databases {
+		need += uint64(d.PoolSize.Or(c.Pool.DefaultSize))
+	}
 	if lim.Cur < need {
 		log.Warn("the limit of open files is low for max_client_conn and the pools: connections may be refused; raise it (ulimit -n)",
 			"limit", lim.Cur, "needed", need)

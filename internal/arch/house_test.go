@@ -29,7 +29,7 @@ var house = []room{
 	{path: "internal/wire", ring: words},
 	{path: "internal/sqlstate", ring: words},
 
-	{path: "internal/config", ring: rules, beside: unitAndEvent},
+	{path: "internal/config", ring: rules, beside: unitAndEvent, vendor: []string{"github.com/pelletier/go-toml/v2"}},
 	{path: "internal/auth", ring: rules, beside: unitAndEvent, vendor: []string{"github.com/xdg-go/scram", "github.com/xdg-go/stringprep"}},
 	{path: "internal/key", ring: rules, beside: unitAndEvent},
 	{path: "internal/unit", ring: rules, beside: []string{"internal/event"}},

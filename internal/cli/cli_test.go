@@ -50,21 +50,22 @@ func TestCommandLine(t *testing.T) {
 		{"demo --help", 0, "--once", ""},
 		{"demo --twice", 2, "", "cancello: unknown flag: --twice\nTry 'cancello demo --help'.\n"},
 		{"open", 2, "", "cancello: unknown command \"open\" for \"cancello\"\nTry 'cancello --help'.\n"},
-		{"serve", 2, "", "cancello: --upstream is needed: give the PostgreSQL to speak to, as --upstream \"postgres://USER@HOST:PORT/DB\"\n" + try},
-		{"serve x.toml", 2, "", "cancello: x.toml: a configuration file is not supported yet: give flags\n" + try},
+		{"serve", 2, "", "cancello: --upstream is needed, or a configuration file: give the PostgreSQL to speak to, as --upstream \"postgres://USER@HOST:PORT/DB\"\n" + try},
+		{"serve /nowhere/x.toml", 1, "", "cancello: cannot read the configuration file /nowhere/x.toml: no such file or directory\n"},
+		{"serve a b", 2, "", "cancello: accepts at most 1 arg(s), received 2\n" + try},
 		{"serve --http :80 " + up, 2, "", "cancello: --http is not supported yet\n" + try},
 		{"serve --pool " + up, 2, "", "cancello: unknown flag: --pool\n" + try},
 		{"serve --upstream=mysql://x", 2, "", "cancello: --upstream: upstream DSN: a URL must begin with postgres:// or postgresql://\n" + try},
 		{"serve --pool-mode=statement " + up, 2, "", "cancello: --pool-mode: pool_mode = \"statement\" is not allowed: give session or transaction\n" + try},
 		{"serve --pool-size=0 " + up, 2, "", "cancello: --pool-size: default_pool_size = \"0\" is not allowed: give a whole number from 1 to 100000\n" + try},
-		{"serve --auth=md5 " + up, 2, "", "cancello: --auth \"md5\" is not a method: give trust, plain or scram-sha-256\n" + try},
-		{"serve --auth=plain " + up, 2, "", "cancello: auth = \"plain\" needs auth_file: give the file of users and passwords\n" + try},
+		{"serve --auth=md5 " + up, 2, "", "cancello: --auth: auth_type = \"md5\" is not allowed: give trust, plain or scram-sha-256\n" + try},
+		{"serve --auth=plain " + up, 2, "", "cancello: auth_type = \"plain\" needs auth_file: give the file of users and passwords\n" + try},
 		{"serve --set cancel_timeout " + up, 2, "", "cancello: --set cancel_timeout: give it as KEY=VALUE\n" + try},
 		{"serve --set cancel_time=1s " + up, 2, "", "cancello: --set: unknown setting \"cancel_time\": did you mean cancel_timeout?\n" + try},
 		{"serve --auth=scram-sha-256 --auth-file=/nowhere/users " + up, 1, "", "cancello: cannot read the auth file /nowhere/users: no such file or directory; give the file of users and passwords with --auth-file\n"},
-		{"serve --upstream=postgres://no..such.host/db", 1, "", "cancello: the host of the upstream for database \"db\", no..such.host, is not known: correct --upstream, or give its address\n"},
+		{"serve --upstream=postgres://no..such.host/db", 1, "", "cancello: the host of the upstream for database \"db\", no..such.host, is not known: correct it, or give its address\n"},
 		{"serve --listen=" + busy.Addr().String() + " " + up, 1, "", "cancello: cannot listen on " + busy.Addr().String() + ": the port is in use by another process; choose another with --listen\n"},
-		{"serve --listen=:6432 --listen=127.0.0.1 " + up, 2, "", "cancello: listen = \":6432\" with auth = \"trust\" would let in anybody who can reach it: use --auth scram-sha-256, listen on 127.0.0.1 or ::1, or say --allow-remote-trust\n" +
+		{"serve --listen=:6432 --listen=127.0.0.1 " + up, 2, "", "cancello: listen = \":6432\" with auth_type = \"trust\" would let in anybody who can reach it: use --auth scram-sha-256, listen on 127.0.0.1 or ::1, or say --allow-remote-trust\n" +
 			"cancello: listen = \"127.0.0.1\": the port is missing: give HOST:PORT\n" + try},
 	}
 	for _, tt := range tests {

@@ -2,17 +2,36 @@ package config
 
 import "time"
 
-// Config is everything a running Cancello can be told. Each field says its unit, what zero means, its bounds, and
-// whether a change is live or needs a restart. The zero value is not usable: begin with Default.
+// Config is everything a running Cancello can be told. The zero value is not usable: begin with Default. The meaning,
+// unit, bounds and default of each setting are in the tables of general.go and entries.go, and in
+// docs/configuration.md, which is made of them.
 type Config struct {
-	Listen    []string   // host:port each; restart. At least one
-	Databases []Database // what clients may ask for; next lease
-	Auth      Auth       // how clients prove who they are; restart
-	Pool      Pool       // live; pool_mode at the next lease
-	Timeouts  Timeouts   // live
-	Cancel    Cancel     // live
-	// AllowRemoteTrust lets AuthTrust listen on an address that is not loopback; restart.
+	Listen    []string   // host:port each
+	Databases []Database // what clients may ask for
+	Users     []User     // who has values of their own
+	Auth      Auth       // how clients prove who they are
+	Pool      Pool
+	Timeouts  Timeouts
+	Cancel    Cancel
+	// AllowRemoteTrust lets Trust listen on an address that is not loopback.
 	AllowRemoteTrust bool
+}
+
+// Override is a value that a database or a user may have in place of the general one.
+type Override[T any] struct {
+	Given bool
+	Value T
+}
+
+// Give makes an Override that holds.
+func Give[T any](v T) Override[T] { return Override[T]{true, v} }
+
+// Or is the value, or the general one where none is given.
+func (o Override[T]) Or(general T) T {
+	if o.Given {
+		return o.Value
+	}
+	return general
 }
 
 // Database is one entry of what clients may ask for.
@@ -22,7 +41,21 @@ type Database struct {
 	Port     int    // 1 to 65535
 	DBName   string // on the server; empty: as the client asked
 	User     string // forced user: logs in for every client; empty: the client's own
-	Password string // for the server; empty: from the environment or a passfile. Secret
+	Password string // for the server; empty: from the auth file, the environment or a passfile. Secret
+
+	PoolSize   Override[int]
+	Mode       Override[Mode]
+	QueryWait  Override[time.Duration]
+	ServerIdle Override[time.Duration]
+}
+
+// User is what holds for clients that log in under one name, in place of what is general and of what their database
+// has.
+type User struct {
+	Name      string
+	PoolSize  Override[int]
+	Mode      Override[Mode]
+	QueryWait Override[time.Duration]
 }
 
 // Mode is when a server goes back to the pool (pool_mode).
@@ -42,7 +75,7 @@ func (m Mode) String() string {
 	return "session"
 }
 
-// Method is how clients prove who they are (auth).
+// Method is how clients prove who they are (auth_type).
 type Method uint8
 
 // The methods.
@@ -52,7 +85,7 @@ const (
 	SCRAM
 )
 
-// String is the word of auth.
+// String is the word of auth_type.
 func (m Method) String() string { return [...]string{"trust", "plain", "scram-sha-256"}[m] }
 
 // Auth is how clients prove who they are.
@@ -64,16 +97,16 @@ type Auth struct {
 // Pool is who holds how many servers.
 type Pool struct {
 	Mode          Mode // pool_mode
-	DefaultSize   int  // default_pool_size: servers per database and user, 1 to 100000
-	MaxClientConn int  // max_client_conn: clients in all, 1 to 1000000
+	DefaultSize   int  // default_pool_size: servers per database and user
+	MaxClientConn int  // max_client_conn: clients in all
 }
 
 // Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.
 type Timeouts struct {
 	QueryWait     time.Duration // query_wait_timeout: a unit's wait for a server; 0 none
-	ServerConnect time.Duration // server_connect_timeout: dial and login; at least 1 ms
+	ServerConnect time.Duration // server_connect_timeout: dial and login
 	ServerIdle    time.Duration // server_idle_timeout: an unused server is closed; 0 never
-	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery; at least 1 ms
+	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery
 	ServerGhost   time.Duration // server_ghost_time: a closed, perhaps running server counts that long; 0 not at all
 }
 
@@ -81,7 +114,7 @@ type Timeouts struct {
 type Cancel struct {
 	Timeout     time.Duration // cancel_timeout: bound of one request's delivery and of the wait for its effect
 	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
-	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream, 1 to 10000
+	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream
 }
 
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
@@ -91,4 +124,9 @@ func Default() Config {
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
 	}
+}
+
+// NewDatabase is a database of which only the name has been said.
+func NewDatabase(name string) Database {
+	return Database{Name: name, Host: DefaultHost, Port: DefaultPort}
 }

@@ -50,16 +50,9 @@ func TestSet(t *testing.T) {
 
 // Every setting reaches a field of its own: one that shares another's would change nothing, or two things.
 func TestEverySettingIsItsOwn(t *testing.T) {
-	for _, s := range settings() {
+	for _, s := range general() {
 		c := good()
-		switch {
-		case s.number != nil:
-			*s.number(c) = s.max
-		case s.duration != nil:
-			*s.duration(c) = 17 * time.Second
-		case s.word != nil:
-			*s.word(c) = Mode(len(s.words) - 1)
-		default:
+		if !vary(s, c) {
 			continue
 		}
 		changes := Diff(good(), c)
@@ -69,13 +62,57 @@ func TestEverySettingIsItsOwn(t *testing.T) {
 	}
 }
 
+// The same for the settings of entries.
+func TestEverySettingOfAnEntryIsItsOwn(t *testing.T) {
+	for _, s := range ofDatabase() {
+		c := good()
+		vary(s, &c.Databases[0])
+		if changes := Diff(good(), c); len(changes) != 1 || changes[0].Name != `database "*" `+s.name {
+			t.Errorf("%s: %v", s.name, changes)
+		}
+	}
+	for _, s := range ofUser() {
+		before, after := good(), good()
+		before.Users, after.Users = []User{{Name: "ann"}}, []User{{Name: "ann"}}
+		vary(s, &after.Users[0])
+		if changes := Diff(before, after); len(changes) != 1 || changes[0].Name != `user "ann" `+s.name {
+			t.Errorf("%s: %v", s.name, changes)
+		}
+	}
+}
+
+// vary gives a setting a value that it has not; false where there is none.
+func vary[T any](s setting[T], c *T) bool {
+	switch s.kind() {
+	case aNumber:
+		*s.number(c) = s.max
+	case aTime:
+		*s.duration(c) = 17 * time.Second
+	case aText:
+		*s.text(c) = "another"
+	case aList:
+		*s.list(c) = []string{"another"}
+	case aYes:
+		*s.yes(c) = !*s.yes(c)
+	default:
+		if s.word == nil {
+			return false
+		}
+		s.word(c).pick(len(s.words) - 1)
+	}
+	if s.given != nil {
+		*s.given(c) = true
+	}
+	return true
+}
+
 func TestDefaultsAreAllowed(t *testing.T) {
 	c := good()
 	if err := Validate(c); err != nil {
 		t.Error(err)
 	}
-	for _, s := range settings() {
-		if err := Set(c, s.name, s.value(c)); err != nil {
+	for _, s := range general() {
+		if err := s.set(c, s.value(c)); err != nil {
 			t.Errorf("the default can't be set: %v", err)
 		}
 	}
@@ -107,18 +144,23 @@ func TestValidate(t *testing.T) {
 		{"trust on loopback", func(c *Config) { c.Listen = []string{"127.9.9.9:6432", "localhost:6432", "[::1]:6432"} }, nil},
 		{"trust allowed", func(c *Config) { c.Listen, c.AllowRemoteTrust = []string{":6432"}, true }, nil},
 		{"passwords everywhere", func(c *Config) { c.Listen, c.Auth = []string{":6432"}, Auth{SCRAM, "users.txt"} }, nil},
-		{"no file", func(c *Config) { c.Auth.Method = SCRAM }, []string{`auth = "scram-sha-256" needs auth_file`}},
-		{"no such method", func(c *Config) { c.Auth.Method = 9 }, []string{`auth = "9" is not allowed`}},
+		{"no file", func(c *Config) { c.Auth.Method = SCRAM }, []string{`auth_type = "scram-sha-256" needs auth_file`}},
+		{"no such method", func(c *Config) { c.Auth.Method = 9 }, []string{`auth_type = "9" is not allowed`}},
 		{"no database", func(c *Config) { c.Databases = nil }, []string{"--upstream"}},
 		{"no name", func(c *Config) { c.Databases[0].Name = "" }, []string{"database number 1 has no name"}},
 		{"same name", func(c *Config) { c.Databases = append(c.Databases, c.Databases[0]) }, []string{`database "*" is given twice`}},
-		{"no host", func(c *Config) { c.Databases[0].Host = "" }, []string{`database "*": host is empty`}},
-		{"no upstream port", func(c *Config) { c.Databases[0].Port = 0 }, []string{"port = 0 is not allowed: give 1 to 65535"}},
+		{"no host", func(c *Config) { c.Databases[0].Host = "" }, []string{`database "*": host = "" is not allowed: give a name`}},
+		{"no upstream port", func(c *Config) { c.Databases[0].Port = 0 }, []string{`port = "0" is not allowed: give a whole number from 1 to 65535`}},
 		{"zero byte", func(c *Config) { c.Databases[0].Password = "a\x00b" }, []string{"zero byte"}},
+		{"mode of a database", func(c *Config) { c.Databases[0].Mode = Give(Mode(7)) }, []string{`database "*": pool_mode = "7" is not allowed`}},
+		{"not given", func(c *Config) { c.Databases[0].Mode.Value = Mode(7) }, nil},
+		{"size of a user", func(c *Config) { c.Users = []User{{Name: "ann", PoolSize: Give(0)}} }, []string{`user "ann": pool_size = "0" is not allowed`}},
+		{"same user", func(c *Config) { c.Users = []User{{Name: "ann"}, {Name: "ann"}} }, []string{`user "ann" is given twice`}},
+		{"no user", func(c *Config) { c.Users = []User{{}} }, []string{"user number 1 has no name"}},
 		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session or transaction`}},
 		{"zero value", func(c *Config) { *c = Config{} }, []string{
-			"listen is empty", "there is no database", `default_pool_size = "0"`, `max_client_conn = "0"`,
-			`server_connect_timeout = "0"`, `client_login_timeout = "0"`, `cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`,
+			`default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
+			`cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`, "listen is empty", "there is no database",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -161,6 +203,10 @@ func TestDiff(t *testing.T) {
 		{Name: "kept", Host: "h", Port: 1},
 		{Name: "moved", Host: "i", Port: 1, User: "u", Password: "secret"},
 	}
+	old.Databases[0].PoolSize = Give(3)
+	updated.Databases[2].QueryWait = Give(time.Second)
+	old.Users = []User{{Name: "ann", PoolSize: Give(5)}}
+	updated.Users = []User{{Name: "bob", Mode: Give(Transaction)}}
 	updated.Listen = append(updated.Listen, "[::1]:1")
 	updated.Auth = Auth{Plain, "users.txt"}
 	updated.AllowRemoteTrust = true
@@ -168,24 +214,31 @@ func TestDiff(t *testing.T) {
 	updated.Cancel.Resend = 0
 	want := []Change{
 		{"listen", Restart, "127.0.0.1:6432", "127.0.0.1:6432, [::1]:1"},
-		{"auth", Restart, "trust", "plain"},
-		{"auth_file", Restart, "", "users.txt"},
-		{"allow_remote_trust", Restart, "false", "true"},
+		{"allow_remote_trust", Live, "false", "true"},
+		{"auth_type", Live, "trust", "plain"},
+		{"auth_file", Live, "", "users.txt"},
 		{"pool_mode", NextLease, "session", "transaction"},
 		{"cancel_resend", Live, "250ms", "0"},
 		{`database "new"`, NextLease, "", "new: host=/tmp port=1 dbname=db"},
-		{`database "password"`, NextLease, "password: host=h port=1 password=***", "password: host=h port=1 password=*** (password changed)"},
-		{`database "moved"`, NextLease, "moved: host=h port=1 user=u password=***", "moved: host=i port=1 user=u password=***"},
+		{`database "password" password`, NextLease, "***", "*** (changed)"},
+		{`database "kept" pool_size`, Live, "3", ""},
+		{`database "kept" query_wait_timeout`, Live, "", "1s"},
+		{`database "moved" host`, NextLease, "h", "i"},
 		{`database "gone"`, NextLease, "gone: host=h port=1", ""},
+		{`user "bob" pool_mode`, NextLease, "", "transaction"},
+		{`user "ann" pool_size`, Live, "5", ""},
 	}
 	got := Diff(old, updated)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+	if kept := Keep(*old, *updated); cmp.Diff(old.Listen, kept.Listen) != "" || kept.Auth != updated.Auth || len(Diff(&kept, updated)) != 1 {
+		t.Errorf("kept more or less than what needs a restart: %v", Diff(&kept, updated))
+	}
 	for _, c := range []struct {
 		changes []Change
 		want    When
-	}{{got, Restart}, {got[4:], NextLease}, {got[5:6], Live}, {nil, Live}} {
+	}{{got, Restart}, {got[1:], NextLease}, {got[1:4], Live}, {nil, Live}} {
 		if w := Needs(c.changes); w != c.want {
 			t.Errorf("%v needs %v, want %v", c.changes, w, c.want)
 		}

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // When says what it takes for a change to hold.
 type When uint8
@@ -20,44 +17,63 @@ func (w When) String() string { return [...]string{"live", "next lease", "restar
 
 // Change is one thing that differs between two configurations.
 type Change struct {
-	Name     string // the setting, or database "NAME"
+	Name     string // the setting, with its database "NAME" or user "NAME" where it has one
 	When     When
 	Old, New string // for people, without passwords; empty: absent
 }
 
-// Diff lists what differs, in the order: what needs a restart, settings, databases. Nothing differs: nil. Where one
-// change needs a restart the caller decides whether to take the others.
+// Diff lists what differs, in the order: general settings, databases, users. Nothing differs: nil.
 func Diff(old, updated *Config) []Change {
-	var list []Change
-	add := func(name string, when When, a, b string) {
-		if a != b {
-			list = append(list, Change{name, when, a, b})
-		}
-	}
-	add("listen", Restart, strings.Join(old.Listen, ", "), strings.Join(updated.Listen, ", "))
-	add("auth", Restart, old.Auth.Method.String(), updated.Auth.Method.String())
-	add("auth_file", Restart, old.Auth.File, updated.Auth.File)
-	add("allow_remote_trust", Restart, strconv.FormatBool(old.AllowRemoteTrust), strconv.FormatBool(updated.AllowRemoteTrust))
-	for _, s := range settings() {
-		add(s.name, s.when, s.value(old), s.value(updated))
-	}
+	list := differences("", general(), old, updated)
 	for _, d := range updated.Databases {
 		before, there := find(old.Databases, d.Name)
-		switch {
-		case !there:
-			add(databaseName(d), NextLease, "", d.String())
-		case before.Password != d.Password: // which String leaves out
-			list = append(list, Change{databaseName(d), NextLease, before.String(), d.String() + " (password changed)"})
-		default:
-			add(databaseName(d), NextLease, before.String(), d.String())
+		if !there {
+			list = append(list, Change{databaseName(d.Name), NextLease, "", d.String()})
+			continue
 		}
+		list = append(list, differences(databaseName(d.Name)+" ", ofDatabase(), &before, &d)...)
 	}
 	for _, d := range old.Databases {
 		if _, there := find(updated.Databases, d.Name); !there {
-			add(databaseName(d), NextLease, d.String(), "")
+			list = append(list, Change{databaseName(d.Name), NextLease, d.String(), ""})
+		}
+	}
+	for _, u := range updated.Users {
+		before := old.user(u.Name)
+		list = append(list, differences(userName(u.Name)+" ", ofUser(), &before, &u)...)
+	}
+	for _, u := range old.Users {
+		if updated.user(u.Name).Name == "" {
+			list = append(list, differences(userName(u.Name)+" ", ofUser(), &u, &User{})...)
 		}
 	}
 	return list
+}
+
+func differences[T any](prefix string, table []setting[T], old, updated *T) []Change {
+	var list []Change
+	for _, s := range table {
+		if s.same(old, updated) {
+			continue
+		}
+		c := Change{prefix + s.name, s.when, s.value(old), s.value(updated)}
+		if c.Old == c.New { // a secret: that it changed is all there is to say
+			c.New += " (changed)"
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// Keep returns updated with what only a new process can change as it was in old. The result is to be validated: its
+// parts were never together before.
+func Keep(old, updated Config) Config {
+	for _, s := range general() {
+		if s.when == Restart && !s.same(&old, &updated) {
+			_ = s.set(&updated, s.value(&old)) // what was in force is allowed
+		}
+	}
+	return updated
 }
 
 // Needs is the hardest of the changes: Restart before NextLease before Live. No change is Live.
@@ -69,13 +85,6 @@ func Needs(changes []Change) When {
 	return most
 }
 
-func databaseName(d Database) string { return "database " + strconv.Quote(d.Name) }
+func databaseName(name string) string { return "database " + strconv.Quote(name) }
 
-func find(list []Database, name string) (Database, bool) {
-	for _, d := range list {
-		if d.Name == name {
-			return d, true
-		}
-	}
-	return Database{}, false
-}
+func userName(name string) string { return "user " + strconv.Quote(name) }

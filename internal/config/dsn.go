@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// DefaultHost is this machine.
+const DefaultHost = "localhost"
+
 // DefaultPort is PostgreSQL's.
 const DefaultPort = 5432
 
@@ -117,12 +120,13 @@ var errSeveralHosts = errors.New("several hosts are not supported: give one host
 
 // database checks the values.
 func (p *dsnParams) database() (Database, error) {
-	d := Database{Name: p.dbname, Host: p.host, Port: DefaultPort, DBName: p.dbname, User: p.user, Password: p.password}
+	d := NewDatabase(p.dbname)
+	d.DBName, d.User, d.Password = p.dbname, p.user, p.password
 	if d.Name == "" {
-		d.Name = "*"
+		d.Name = anyDatabase
 	}
-	if d.Host == "" {
-		d.Host = "localhost"
+	if p.host != "" {
+		d.Host = p.host
 	}
 	if strings.ContainsRune(p.host, ',') || strings.ContainsRune(p.port, ',') {
 		return d, errSeveralHosts

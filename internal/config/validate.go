@@ -3,50 +3,51 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Validate says all that is wrong with c, one line for each fault, or nil. What only the system knows, as whether
+// Validate says all that is wrong with c, a Fault and a line for each, or nil. What only the system knows, as whether
 // an address can be listened on or a file be read, it doesn't look at.
 func Validate(c *Config) error {
-	var faults []error
-	faults = append(faults, checkAuth(c.Auth)...)
+	faults := check(nil, "", general(), c)
+	if c.Auth.Method != Trust && c.Auth.File == "" && c.Auth.Method <= SCRAM {
+		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = %q needs auth_file: give the file of users and passwords", c.Auth.Method))
+	}
 	faults = append(faults, checkListen(c)...)
 	faults = append(faults, checkDatabases(c.Databases)...)
-	for _, s := range settings() {
-		if err := s.check(c); err != nil {
-			faults = append(faults, err)
-		}
-	}
-	return errors.Join(faults...)
+	faults = append(faults, checkUsers(c.Users)...)
+	return join(faults)
 }
 
-func checkAuth(a Auth) (faults []error) {
-	switch {
-	case a.Method > SCRAM:
-		faults = append(faults, fmt.Errorf("auth = %q is not allowed: give trust, plain or scram-sha-256", strconv.Itoa(int(a.Method))))
-	case a.Method != Trust && a.File == "":
-		faults = append(faults, fmt.Errorf("auth = %q needs auth_file: give the file of users and passwords", a.Method))
+// check looks at each setting of a table by itself.
+func check[T any](at []string, prefix string, table []setting[T], c *T) (faults []*Fault) {
+	for _, s := range table {
+		if err := s.check(c); err != nil {
+			path := append(slices.Clip(at), strings.Split(s.path(), ".")...)
+			faults = append(faults, fault(path, "%s%w", prefix, err))
+		}
 	}
 	return faults
 }
 
-func checkListen(c *Config) (faults []error) {
+func checkListen(c *Config) (faults []*Fault) {
+	at := []string{"listen"}
 	if len(c.Listen) == 0 {
-		faults = append(faults, errors.New("listen is empty: give at least one address as HOST:PORT"))
+		faults = append(faults, fault(at, "listen is empty: give at least one address as HOST:PORT"))
 	}
 	for i, addr := range c.Listen {
 		host, err := splitAddr(addr)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("listen = %q: %w", addr, err))
+			faults = append(faults, fault(at, "listen = %q: %w", addr, err))
 			continue
 		}
 		if before(c.Listen, i, addr) {
-			faults = append(faults, fmt.Errorf("listen = %q is given twice: leave one out", addr))
+			faults = append(faults, fault(at, "listen = %q is given twice: leave one out", addr))
 		}
 		if c.Auth.Method == Trust && !c.AllowRemoteTrust && !loopback(host) {
-			faults = append(faults, fmt.Errorf("listen = %q with auth = \"trust\" would let in anybody who can reach it: "+
+			faults = append(faults, fault(at, "listen = %q with auth_type = \"trust\" would let in anybody who can reach it: "+
 				"use --auth scram-sha-256, listen on 127.0.0.1 or ::1, or say --allow-remote-trust", addr))
 		}
 	}
@@ -104,31 +105,37 @@ func loopback(host string) bool {
 	return true
 }
 
-func checkDatabases(list []Database) (faults []error) {
+func checkDatabases(list []Database) (faults []*Fault) {
 	if len(list) == 0 {
-		faults = append(faults, errors.New("there is no database: give at least one --upstream DSN"))
+		faults = append(faults, fault(nil, "there is no database: give at least one --upstream DSN, or [databases.NAME] in a file"))
 	}
 	for i, d := range list {
-		name := fmt.Sprintf("database %q", d.Name)
-		if d.Name == "" {
-			faults = append(faults, fmt.Errorf("database number %d has no name: give one, or \"*\" for any", i+1))
+		at, name := []string{"databases", d.Name}, databaseName(d.Name)
+		switch {
+		case d.Name == "":
 			name = fmt.Sprintf("database number %d", i+1)
+			faults = append(faults, fault(at, "%s has no name: give one, or \"*\" for any", name))
+		case strings.ContainsRune(d.Name, 0):
+			faults = append(faults, fault(at, "%s: there is a zero byte in its name, which no client can say", name))
+		case slices.ContainsFunc(list[:i], func(e Database) bool { return e.Name == d.Name }):
+			faults = append(faults, fault(at, "%s is given twice: each name, and \"*\", can have one upstream", name))
 		}
-		for _, e := range list[:i] {
-			if e.Name == d.Name && d.Name != "" {
-				faults = append(faults, fmt.Errorf("%s is given twice: each name, and \"*\", can have one upstream", name))
-				break
-			}
+		faults = append(faults, check(at, name+": ", ofDatabase(), &d)...)
+	}
+	return faults
+}
+
+func checkUsers(list []User) (faults []*Fault) {
+	for i, u := range list {
+		at, name := []string{"users", u.Name}, userName(u.Name)
+		switch {
+		case u.Name == "":
+			name = fmt.Sprintf("user number %d", i+1)
+			faults = append(faults, fault(at, "%s has no name: give one", name))
+		case slices.ContainsFunc(list[:i], func(e User) bool { return e.Name == u.Name }):
+			faults = append(faults, fault(at, "%s is given twice: leave one out", name))
 		}
-		if d.Host == "" {
-			faults = append(faults, fmt.Errorf("%s: host is empty: give a name, an address or the folder of a Unix socket", name))
-		}
-		if d.Port < 1 || d.Port > 65535 {
-			faults = append(faults, fmt.Errorf("%s: port = %d is not allowed: give 1 to 65535", name, d.Port))
-		}
-		if strings.ContainsRune(d.Name+d.Host+d.DBName+d.User+d.Password, 0) {
-			faults = append(faults, fmt.Errorf("%s: there is a zero byte in a value: PostgreSQL can't take it", name))
-		}
+		faults = append(faults, check(at, name+": ", ofUser(), &u)...)
 	}
 	return faults
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"cancello/internal/config"
 	"cancello/internal/event"
 	"cancello/internal/lease"
 	"cancello/internal/session"
@@ -93,11 +92,7 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
 	c.login, c.asked = 0, Request{}
 	c.told = c.pool.settings.Intern(told)
-	mode := session.Keep
-	if e.cfg.Pool.Mode == config.Transaction {
-		mode = session.Share
-	}
-	c.sess = session.New(mode, "cancello_"+own)
+	c.sess = session.New(c.pool.mode(), "cancello_"+own)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
 	if len(c.pending) > 0 {

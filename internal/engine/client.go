@@ -174,7 +174,7 @@ func (e *Engine) forget(c *client) {
 	c.pending = nil
 	e.present--
 	c.pool.clients--
-	e.emptyIfDraining(c.pool)
+	e.emptyIfDeserted(c.pool)
 	e.sweepPool(c.pool)
 	e.checkDrained()
 }

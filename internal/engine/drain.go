@@ -27,19 +27,19 @@ func (e *Engine) Drain(now time.Duration) {
 		}
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
-		e.emptyIfDraining(e.pools[name])
+		e.emptyIfDeserted(e.pools[name])
 	}
 	e.checkDrained()
 }
 
-// emptyIfDraining retires the servers at rest of a pool that nobody will ask again.
-func (e *Engine) emptyIfDraining(p *pool) {
-	for e.drainedPool(p) {
+// emptyIfDeserted retires the servers at rest of a pool that nobody will ask again.
+func (e *Engine) emptyIfDeserted(p *pool) {
+	for e.deserted(p) {
 		s, ok := p.Take()
 		if !ok {
 			return
 		}
-		e.retire(s, "draining")
+		e.retire(s, e.desertion())
 	}
 }
 
@@ -63,5 +63,13 @@ func (e *Engine) checkDrained() {
 	e.out.Emit(event.Drained{})
 }
 
-// drainedPool tells whether nobody will ask for the pool's servers any more.
-func (e *Engine) drainedPool(p *pool) bool { return e.draining && p.clients == 0 }
+// deserted tells whether nobody will ask for the pool's servers any more.
+func (e *Engine) deserted(p *pool) bool { return (e.draining || p.closed) && p.clients == 0 }
+
+// desertion says why.
+func (e *Engine) desertion() string {
+	if e.draining {
+		return "draining"
+	}
+	return "its database is no longer configured"
+}

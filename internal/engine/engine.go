@@ -93,16 +93,6 @@ func (e *Engine) Closed(now time.Duration, c Conn, err error) {
 	}
 }
 
-// Reconfigure takes new settings; what is under way ends on the old ones.
-func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
-	e.now, e.cfg = now, cfg
-	for _, c := range e.slots {
-		if c != nil {
-			c.pool.size(cfg)
-		}
-	}
-}
-
 func (e *Engine) peer(c Conn) peer {
 	if i := c.Index(); int(i) < len(e.peers) && e.peers[i].conn == c {
 		return e.peers[i]

@@ -80,7 +80,7 @@ func (o *order) become(s orderState) { o.state = s; o.step++ }
 
 // carry opens a connection for the order, when its upstream has room for it.
 func (e *Engine) carry(o *order) {
-	u := o.srv.pool.upstream
+	u := o.srv.upstream
 	if u.orders >= e.cfg.Cancel.PerUpstream {
 		o.become(inLine)
 		u.waiting = append(u.waiting, o)
@@ -94,8 +94,13 @@ func (e *Engine) carry(o *order) {
 
 // carried: a connection that carried an order is done; the next in the line gets its place.
 func (e *Engine) carried(o *order) {
-	u := o.srv.pool.upstream
+	u := o.srv.upstream
 	u.orders--
+	e.carryOn(u)
+}
+
+// carryOn carries the orders that waited, as many as there is room for.
+func (e *Engine) carryOn(u *upstream) {
 	for len(u.waiting) > 0 && u.orders < e.cfg.Cancel.PerUpstream {
 		next := u.waiting[0]
 		u.waiting = u.waiting[1:]

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/event"
 	"cancello/internal/wire"
 )
@@ -84,8 +85,8 @@ type Outside interface {
 
 // Target is where and as whom a server connection is opened.
 type Target struct {
-	Name     string // the database as clients ask for it: finds the password and settings in the driver
-	Host     string // name, address, or the folder of a Unix socket
+	Entry    config.Database // of the configuration when this was asked for: its password and settings are the driver's
+	Host     string          // name, address, or the folder of a Unix socket
 	Port     int
 	Database string
 	User     string

@@ -7,6 +7,7 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/lease"
+	"cancello/internal/session"
 	"cancello/internal/sqlstate"
 )
 
@@ -21,8 +22,10 @@ func (n poolName) compare(other poolName) int {
 type pool struct {
 	lease.Pool[*client, *server]
 	name     poolName
-	db       config.Database
+	share    config.Share
 	upstream *upstream
+	era      int             // counts the changes of where and as whom its servers log in
+	closed   bool            // its database is no longer configured
 	params   *lease.Settings // what a new server reports; nil before the first
 	settings lease.Interner
 
@@ -44,21 +47,30 @@ func (e *Engine) SetGrant(now time.Duration, id PoolID, limit int) {
 	e.now = now
 	if p := e.pools[poolName{id.Database, id.User}]; p != nil {
 		p.granted = limit
-		p.size(e.cfg)
-		e.staff(p)
+		e.resize(p)
 	}
 }
 
-func (p *pool) size(cfg config.Config) {
-	p.Limit = cfg.Pool.DefaultSize
+// size is how many servers the pool may have.
+func (p *pool) size() {
+	p.Limit = p.share.Size
 	if p.granted > 0 {
 		p.Limit = p.granted
 	}
 }
 
+// mode is the pool's in the terms of a session.
+func (p *pool) mode() session.Mode {
+	if p.share.Mode == config.Transaction {
+		return session.Share
+	}
+	return session.Keep
+}
+
 // target is where and as whom its servers log in.
 func (p *pool) target(timeout time.Duration) Target {
-	t := Target{Name: p.db.Name, Host: p.db.Host, Port: p.db.Port, Database: p.db.DBName, User: p.db.User, Timeout: timeout}
+	d := p.share.Database
+	t := Target{Entry: d, Host: d.Host, Port: d.Port, Database: d.DBName, User: d.User, Timeout: timeout}
 	if t.Database == "" {
 		t.Database = p.name.database
 	}
@@ -71,30 +83,19 @@ func (p *pool) target(timeout time.Duration) Target {
 // pool finds or makes the pool of a database and user; nil where the database is not configured.
 func (e *Engine) pool(name poolName) *pool {
 	if p := e.pools[name]; p != nil {
+		if p.closed {
+			return nil
+		}
 		return p
 	}
-	db, ok := find(e.cfg.Databases, name.database)
+	share, ok := e.cfg.Share(name.database, name.user)
 	if !ok {
 		return nil
 	}
-	p := &pool{name: name, db: db, upstream: e.upstream(db)}
-	p.size(e.cfg)
+	p := &pool{name: name, share: share, upstream: e.upstream(share.Database)}
+	p.size()
 	e.pools[name] = p
 	return p
-}
-
-func find(dbs []config.Database, name string) (config.Database, bool) {
-	for _, db := range dbs {
-		if db.Name == name {
-			return db, true
-		}
-	}
-	for _, db := range dbs {
-		if db.Name == "*" {
-			return db, true
-		}
-	}
-	return config.Database{}, false
 }
 
 // sweepPool forgets a pool that nobody uses and that has no servers.
@@ -138,8 +139,10 @@ func (e *Engine) staff(p *pool) {
 
 // grant leases s to c. The client's settings come first; nothing of its own is sent before they are in force (E1).
 func (e *Engine) grant(c *client, s *server) {
+	p := s.pool
 	c.place.Leave()
 	c.srv, s.cl = s, c
+	c.sess.Become(p.mode())
 	c.sess.Leased()
 	if c.told == s.set {
 		s.phase = leased
@@ -163,11 +166,14 @@ func (e *Engine) grant(c *client, s *server) {
 func (e *Engine) handOn(s *server) {
 	p := s.pool
 	switch {
-	case p.Live+p.Dialing+p.Ghosts > p.Limit:
-		e.retire(s, "more servers than the pool may have")
+	case s.era != p.era:
+		e.retire(s, movedAway)
 		return
-	case e.drainedPool(p):
-		e.retire(s, "draining")
+	case p.Live+p.Dialing+p.Ghosts > p.Limit:
+		e.retire(s, tooMany)
+		return
+	case e.deserted(p):
+		e.retire(s, e.desertion())
 		return
 	}
 	c, ok := p.Line.First()
@@ -187,7 +193,7 @@ func (e *Engine) handOn(s *server) {
 
 // watch sees to the waits of a pool that have a limit: the line's and those of servers at rest.
 func (e *Engine) watch(p *pool) {
-	at, ok := p.next(e.cfg.Timeouts)
+	at, ok := p.next(e.cfg.Timeouts.ServerConnect)
 	if !ok || (p.watchAt != 0 && p.watchAt <= at) {
 		return
 	}
@@ -204,12 +210,12 @@ func (e *Engine) watch(p *pool) {
 }
 
 // next is when the first limit in the pool is reached.
-func (p *pool) next(t config.Timeouts) (at time.Duration, ok bool) {
-	if c, waits := p.Line.First(); waits && p.patience(t) > 0 {
-		at, ok = c.since+p.patience(t), true
+func (p *pool) next(connect time.Duration) (at time.Duration, ok bool) {
+	if c, waits := p.Line.First(); waits && p.patience(connect) > 0 {
+		at, ok = c.since+p.patience(connect), true
 	}
-	if s, rests := p.Oldest(); rests && t.ServerIdle > 0 {
-		if end := s.restSince + t.ServerIdle; !ok || end < at {
+	if s, rests := p.Oldest(); rests && p.share.ServerIdle > 0 {
+		if end := s.restSince + p.share.ServerIdle; !ok || end < at {
 			at, ok = end, true
 		}
 	}
@@ -217,27 +223,27 @@ func (p *pool) next(t config.Timeouts) (at time.Duration, ok bool) {
 }
 
 // patience is how long the line waits: query_wait_timeout, but where there is no server and none can be had, no longer
-// than opening one may take.
-func (p *pool) patience(t config.Timeouts) time.Duration {
-	if p.Live == 0 && p.failures > 0 && (t.QueryWait == 0 || t.ServerConnect < t.QueryWait) {
-		return t.ServerConnect
+// than opening one may take, server_connect_timeout.
+func (p *pool) patience(connect time.Duration) time.Duration {
+	if p.Live == 0 && p.failures > 0 && (p.share.QueryWait == 0 || connect < p.share.QueryWait) {
+		return connect
 	}
-	return t.QueryWait
+	return p.share.QueryWait
 }
 
 // expire ends the waits that have reached their limit.
 func (e *Engine) expire(p *pool) {
 	for {
 		c, waits := p.Line.First()
-		limit := p.patience(e.cfg.Timeouts)
+		limit := p.patience(e.cfg.Timeouts.ServerConnect)
 		if !waits || limit == 0 || c.since+limit > e.now {
 			break
 		}
 		e.refuseWaiting(c, p.waitedTooLong(limit))
 	}
-	for e.cfg.Timeouts.ServerIdle > 0 {
+	for p.share.ServerIdle > 0 {
 		s, rests := p.Oldest()
-		if !rests || s.restSince+e.cfg.Timeouts.ServerIdle > e.now {
+		if !rests || s.restSince+p.share.ServerIdle > e.now {
 			break
 		}
 		e.retire(s, "server_idle_timeout")

@@ -23,10 +23,13 @@ const (
 // server is one connection to PostgreSQL, from Dial on.
 type server struct {
 	link
-	id    Server
-	pool  *pool
-	phase phase
-	cl    *client
+	id   Server
+	pool *pool
+	// upstream is where it is, and era the pool's when it was dialed: the pool may go elsewhere in its lifetime.
+	upstream *upstream
+	era      int
+	phase    phase
+	cl       *client
 
 	info    ServerInfo
 	set     *lease.Settings // what it reports
@@ -55,7 +58,7 @@ func (s *server) still(b Bug) bool {
 // dial opens one more server for the pool.
 func (e *Engine) dial(p *pool) {
 	e.lastServer++
-	s := &server{id: e.lastServer, pool: p, lastData: -1}
+	s := &server{id: e.lastServer, pool: p, upstream: p.upstream, era: p.era, lastData: -1}
 	e.servers[s.id] = s
 	p.Dialing++
 	e.out.Dial(s.id, p.target(e.cfg.Timeouts.ServerConnect))
@@ -72,24 +75,32 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	e.setPeer(conn, nil, s)
 	p.Dialing--
 	p.Live++
-	p.failures, p.lastFailure = 0, Failure{}
-	p.params = s.initial
+	if s.era == p.era {
+		p.failures, p.lastFailure = 0, Failure{}
+		p.params = s.initial
+	}
 	s.phase = cleaning
-	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: p.upstream.name, PID: info.PID, HasKey: info.HasKey})
+	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey})
 	e.handOn(s)
-	e.admitAll(p)
+	if p.params != nil {
+		e.admitAll(p)
+	}
 }
 
 // DialFailed: no connection came about for s.
 func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	e.now = now
-	p := e.servers[id].pool
+	s := e.servers[id]
+	p := s.pool
 	delete(e.servers, id)
 	p.Dialing--
-	p.lastFailure = f
-	p.failures++
-	e.out.Emit(event.DialFailed{User: p.name.user, Database: p.name.database, Remote: p.upstream.name, Reason: f.Message})
-	if p.Live == 0 && hopeless(f) {
+	current := s.era == p.era
+	if current {
+		p.lastFailure = f
+		p.failures++
+	}
+	e.out.Emit(event.DialFailed{User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
+	if current && p.Live == 0 && hopeless(f) {
 		e.failWaiting(p, f)
 	}
 	e.expire(p)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cancello/internal/config"
 	"cancello/internal/lease"
 	"cancello/internal/session"
 	"cancello/internal/wire"
@@ -57,7 +56,7 @@ func (e *Engine) settleLease(s *server) {
 	e.probe(s)
 	if c.sess.Free() && s.still(e.bug) {
 		switch {
-		case e.cfg.Pool.Mode == config.Transaction:
+		case c.sess.Mode() == session.Share:
 			e.release(s)
 			e.proceed(c)
 			e.closeIfDraining(c)
@@ -76,7 +75,7 @@ func (e *Engine) settleLease(s *server) {
 func (e *Engine) release(s *server) {
 	c := s.cl
 	state := lease.State{
-		Tx: c.sess.Tx(), Session: e.cfg.Pool.Mode == config.Session,
+		Tx: c.sess.Tx(), Session: c.sess.Mode() == session.Keep,
 		Prepared: c.sess.Tags()&(session.TagPrepare|session.TagListen) != 0, Set: c.sess.Tags()&session.TagSet != 0,
 		StaysOpen: s.info.Extras, Identity: e.identityChanged(s),
 	}

@@ -17,7 +17,7 @@ import (
 func (v *visit) authenticate(user, database string) error {
 	var nonce [16]byte
 	random(nonce[:])
-	x := v.p.set.Verifier.Begin(user, nonce[:])
+	x := v.p.access.Load().verifier.Begin(user, nonce[:])
 	x.Use(v.p.derived.get(user))
 	ask := x.First()
 	for done := ask == nil; !done; {

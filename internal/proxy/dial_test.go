@@ -21,7 +21,7 @@ import (
 
 // target is where a fake is.
 func target(s *fake.Server) engine.Target {
-	return engine.Target{Name: "db", Host: "127.0.0.1", Port: s.Port(), Database: "db", User: "ann", Timeout: fake.Patience}
+	return engine.Target{Host: "127.0.0.1", Port: s.Port(), Database: "db", User: "ann", Timeout: fake.Patience}
 }
 
 // dialTo asks for a server connection.
@@ -230,34 +230,35 @@ func TestPasswordPlaces(t *testing.T) {
 		}
 		return l
 	}
-	dsn := func(name, password string) []config.Database {
-		return []config.Database{{Name: name, Password: password}}
+	dsn := func(password string) config.Database {
+		return config.Database{Name: "db", Password: password}
 	}
 	tests := []struct {
 		name string
-		dbs  []config.Database
+		db   config.Database
 		from Passwords
 		ok   bool
 	}{
-		{"nowhere", nil, Passwords{}, false},
-		{"DSN", dsn("db", "right"), Passwords{Userlist: list(`"ann" "wrong"`), Environment: "wrong"}, true},
-		{"DSN for any database", dsn("*", "right"), Passwords{Environment: "wrong"}, true},
-		{"DSN of another database", dsn("other", "right"), Passwords{}, false},
-		{"user list", nil, Passwords{Userlist: list(`"ann" "right"`), Environment: "wrong"}, true},
-		{"user list without the user", nil, Passwords{Userlist: list(`"bob" "wrong"`), Environment: "right"}, true},
-		{"environment", nil, Passwords{Environment: "right", Passfile: file("a", "*", 0o600)}, true},
-		{"passfile", nil, Passwords{Passfile: file("b", "127.0.0.1", 0o600)}, true},
-		{"passfile for another host", nil, Passwords{Passfile: file("c", "192.0.2.1", 0o600)}, false},
-		{"passfile that others can read", nil, Passwords{Passfile: file("d", "*", 0o644)}, false},
-		{"passfile that is a folder", nil, Passwords{Passfile: dir}, false},
-		{"passfile that is not there", nil, Passwords{Passfile: filepath.Join(dir, "none")}, false},
+		{"nowhere", config.Database{}, Passwords{}, false},
+		{"DSN", dsn("right"), Passwords{Userlist: list(`"ann" "wrong"`), Environment: "wrong"}, true},
+		{"wrong in the DSN", dsn("wrong"), Passwords{Environment: "right"}, false},
+		{"user list", config.Database{}, Passwords{Userlist: list(`"ann" "right"`), Environment: "wrong"}, true},
+		{"user list without the user", config.Database{}, Passwords{Userlist: list(`"bob" "wrong"`), Environment: "right"}, true},
+		{"environment", config.Database{}, Passwords{Environment: "right", Passfile: file("a", "*", 0o600)}, true},
+		{"passfile", config.Database{}, Passwords{Passfile: file("b", "127.0.0.1", 0o600)}, true},
+		{"passfile for another host", config.Database{}, Passwords{Passfile: file("c", "192.0.2.1", 0o600)}, false},
+		{"passfile that others can read", config.Database{}, Passwords{Passfile: file("d", "*", 0o644)}, false},
+		{"passfile that is a folder", config.Database{}, Passwords{Passfile: dir}, false},
+		{"passfile that is not there", config.Database{}, Passwords{Passfile: filepath.Join(dir, "none")}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			w := start(t, newScript(), func(set *Settings) {
-				set.Config.Databases, set.Passwords = tt.dbs, tt.from
+				set.Passwords = tt.from
 			})
-			w.dialTo(1, target(s))
+			to := target(s)
+			to.Entry = tt.db
+			w.dialTo(1, to)
 			select {
 			case <-w.dialed:
 				if !tt.ok {

@@ -83,7 +83,7 @@ func FuzzServerLogin(f *testing.F) {
 	p := &Proxy{gate: newGate()}
 	c := engine.Target{Host: "h", Port: 1, User: "ann", Database: "db", Timeout: time.Second}
 	p.config.Store(newConfig())
-	p.set.Passwords.Environment = "secret"
+	p.access.Store(&access{passwords: Passwords{Environment: "secret"}})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ours, theirs := net.Pipe()
 		defer ours.Close()

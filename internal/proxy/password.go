@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"cancello/internal/auth"
-	"cancello/internal/config"
 	"cancello/internal/engine"
 
 	"github.com/jackc/pgpassfile"
@@ -28,10 +27,10 @@ type Passwords struct {
 
 // password finds what to log in to a server with; empty when nothing is known.
 func (p *Proxy) password(t engine.Target) string {
-	if db := databaseOf(p.config.Load(), t.Name); db != nil && db.Password != "" {
-		return db.Password
+	if t.Entry.Password != "" {
+		return t.Entry.Password
 	}
-	from := p.set.Passwords
+	from := p.access.Load().passwords
 	if pw, ok := from.Userlist.Password(t.User); ok {
 		return pw
 	}
@@ -43,20 +42,6 @@ func (p *Proxy) password(t engine.Target) string {
 		p.set.Log.Warn("passfile ignored", "reason", err.Error())
 	}
 	return pw
-}
-
-// databaseOf finds the entry for a database name: its own, else that for any other.
-func databaseOf(c *config.Config, name string) *config.Database {
-	var wild *config.Database
-	for i := range c.Databases {
-		switch c.Databases[i].Name {
-		case name:
-			return &c.Databases[i]
-		case "*":
-			wild = &c.Databases[i]
-		}
-	}
-	return wild
 }
 
 // passfile looks into the passfile. Like libpq it ignores one that others may read, and says so.

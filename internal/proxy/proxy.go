@@ -40,6 +40,7 @@ type Proxy struct {
 	lobby  *lobby
 
 	config    atomic.Pointer[config.Config] // the live one
+	access    atomic.Pointer[access]
 	draining  atomic.Bool
 	loggingIn atomic.Int64 // clients between startup packet and hand-over
 	ids       atomic.Uint64
@@ -75,6 +76,7 @@ func New(s Settings) (*Proxy, error) {
 	p := &Proxy{set: s, loop: l, gate: newGate(), lobby: newLobby(maxSilent), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
+	p.access.Store(&access{s.Verifier, s.Passwords})
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
 	p.own.orders = map[engine.Order]*order{}
@@ -127,9 +129,16 @@ func (p *Proxy) Drain() {
 	}
 }
 
+// access is who gets in, and what we get in to servers with.
+type access struct {
+	verifier  *auth.Verifier
+	passwords Passwords
+}
+
 // Reconfigure puts a validated configuration in force: what is live at once, what concerns servers for the next
-// lease. What needs a restart must not have changed.
-func (p *Proxy) Reconfigure(c config.Config) {
+// lease, v and w for the next login. What needs a restart must not have changed.
+func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
+	p.access.Store(&access{v, w})
 	p.config.Store(&c)
 	p.loop.Post(func(now time.Duration) {
 		clear(p.own.bare)

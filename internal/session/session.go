@@ -186,6 +186,9 @@ func (s *Session) Open() bool {
 	return true
 }
 
+// Become changes the mode, while the client holds no server.
+func (s *Session) Become(mode Mode) { s.mode = mode }
+
 // Leased says that a server was given to the client: what was known of the last one is void.
 func (s *Session) Leased() {
 	s.unnamed.governed, s.unnamed.sentIn = false, 0

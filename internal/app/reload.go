@@ -1,0 +1,82 @@
+package app
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cancello/internal/auth"
+	"cancello/internal/config"
+)
+
+// Reload reads the configuration and the auth file again and puts in force what needs no restart. It has two phases:
+// whatever can fail comes first and touches nothing; from then on nothing can. The error, with a line for each fault,
+// is in the log already, as is each change.
+func (a *App) Reload() error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	next, err := a.prepare()
+	if err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			a.log.Error("reload refused: nothing was changed", "reason", line)
+		}
+		return err
+	}
+	a.commit(next)
+	return nil
+}
+
+// prepared is what a reload would put in force.
+type prepared struct {
+	wanted config.Config // as read
+	config config.Config // with what needs a restart as it is
+	users  *auth.Userlist
+}
+
+// prepare is the phase that may fail.
+func (a *App) prepare() (prepared, error) {
+	n := prepared{wanted: a.config}
+	if a.load != nil {
+		var err error
+		if n.wanted, err = a.load(); err != nil {
+			return n, err
+		}
+	}
+	if err := config.Validate(&n.wanted); err != nil {
+		return n, err
+	}
+	n.config = config.Keep(a.config, n.wanted)
+	if err := config.Validate(&n.config); err != nil {
+		return n, fmt.Errorf("with what needs a restart as it is: %w", err)
+	}
+	var err error
+	if n.users, err = readUserlist(n.config.Auth.File); err != nil {
+		return n, err
+	}
+	return n, lookUp(slices.DeleteFunc(slices.Clone(n.config.Databases), a.knows))
+}
+
+// knows tells whether a database's host was looked up before: a name service that is down is no reason to refuse what
+// concerns something else.
+func (a *App) knows(d config.Database) bool {
+	return slices.ContainsFunc(a.config.Databases, func(e config.Database) bool { return e.Host == d.Host })
+}
+
+// commit is the phase that cannot fail.
+func (a *App) commit(n prepared) {
+	changes := config.Diff(&a.config, &n.wanted)
+	a.config = n.config
+	a.proxy.Reconfigure(n.config, auth.NewVerifier(method(n.config.Auth.Method), n.users, a.mock), passwords(n.users, a.getenv))
+	needRestart := 0
+	for _, c := range changes {
+		what := []any{"setting", c.Name, "old", c.Old, "new", c.New}
+		if c.When == config.Restart {
+			needRestart++
+			a.log.Warn("reload: this needs a restart; the old value stays in force", what...)
+			continue
+		}
+		a.log.Info("reload: changed", append(what, "holds", c.When.String())...)
+	}
+	warnOfFewDescriptors(a.log, n.config)
+	a.log.Info("reloaded", "changes", len(changes)-needRestart, "need_restart", needRestart, "users", n.users.Len())
+}

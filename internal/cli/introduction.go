@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"cancello/internal/config"
+)
+
+// introduction says what is listened on, who is spoken to, and who has settings of their own. doing is "listening", or
+// what would be done.
+func introduction(doing string, addrs []string, c config.Config) []string {
+	var lines []string
+	for _, addr := range addrs {
+		lines = append(lines, fmt.Sprintf("%s on %s (auth %s, pool_mode %s, %d servers per database and user)",
+			doing, addr, c.Auth.Method, c.Pool.Mode, c.Pool.DefaultSize))
+	}
+	for _, d := range c.Databases {
+		name := fmt.Sprintf("database %q", d.Name)
+		if d.Name == "*" {
+			name = "any database"
+			if len(c.Databases) > 1 {
+				name = "any other database"
+			}
+		}
+		as := "each client's own user"
+		if d.User != "" {
+			as = fmt.Sprintf("user %q", d.User)
+		}
+		lines = append(lines, fmt.Sprintf("%s is on %s, port %d, as %s%s", name, d.Host, d.Port, as, inBrackets(d.Own())))
+	}
+	for _, u := range c.Users {
+		if own := u.Own(); len(own) > 0 {
+			lines = append(lines, fmt.Sprintf("user %q has values of their own%s", u.Name, inBrackets(own)))
+		}
+	}
+	return lines
+}
+
+func inBrackets(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(list, ", ") + ")"
+}
+
+// preview is what --check says of a configuration without faults.
+func preview(c config.Config, users int) []string {
+	lines := introduction("would listen", c.Listen, c)
+	if c.Auth.File != "" {
+		lines = append(lines, fmt.Sprintf("users in %s: %d", c.Auth.File, users))
+	}
+	standard := config.Default()
+	standard.Listen, standard.Databases, standard.Users, standard.Auth.File = c.Listen, c.Databases, c.Users, c.Auth.File
+	for _, change := range config.Diff(&standard, &c) {
+		lines = append(lines, fmt.Sprintf("%s = %s (default %s)", change.Name, change.New, change.Old))
+	}
+	return lines
+}

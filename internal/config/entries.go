@@ -1,0 +1,60 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// ofDatabase is the table of what [databases.NAME] may say.
+func ofDatabase() []setting[Database] {
+	return []setting[Database]{
+		{name: "host", when: NextLease, about: "where PostgreSQL is: a name, an address, or the folder of a Unix socket",
+			allowed: "a name, an address or the folder of a Unix socket", refused: badHost, text: func(d *Database) *string { return &d.Host }},
+		{name: "port", when: NextLease, about: "its port", min: 1, max: 65535, number: func(d *Database) *int { return &d.Port }},
+		{name: "dbname", when: NextLease, about: "the database on the server", absent: "as the client asked",
+			allowed: "the name of a database", text: func(d *Database) *string { return &d.DBName }},
+		{name: "user", when: NextLease, about: "logs in to the server for every client", absent: "the client's own",
+			allowed: "the name of a user", text: func(d *Database) *string { return &d.User }},
+		{name: "password", when: NextLease, about: "for that login", absent: "from `auth_file`, PGPASSWORD or a passfile", secret: true,
+			allowed: "a password", text: func(d *Database) *string { return &d.Password }},
+
+		{name: "pool_mode", when: NextLease, about: "when a server goes to another client", absent: inherited, words: modeWords(),
+			given: func(d *Database) *bool { return &d.Mode.Given }, word: func(d *Database) choice { return &d.Mode.Value }},
+		{name: "pool_size", about: "servers per user of this database", absent: "`default_pool_size`", min: 1, max: maxPoolSize,
+			given: func(d *Database) *bool { return &d.PoolSize.Given }, number: func(d *Database) *int { return &d.PoolSize.Value }},
+		{name: "query_wait_timeout", about: aboutQueryWait, absent: inherited, zero: "no limit",
+			given: func(d *Database) *bool { return &d.QueryWait.Given }, duration: func(d *Database) *time.Duration { return &d.QueryWait.Value }},
+		{name: "server_idle_timeout", about: aboutServerIdle, absent: inherited, zero: "never",
+			given: func(d *Database) *bool { return &d.ServerIdle.Given }, duration: func(d *Database) *time.Duration { return &d.ServerIdle.Value }},
+	}
+}
+
+// ofUser is the table of what [users.NAME] may say.
+func ofUser() []setting[User] {
+	return []setting[User]{
+		{name: "pool_mode", when: NextLease, about: "when a server goes to another client", absent: ofItsDatabase, words: modeWords(),
+			given: func(u *User) *bool { return &u.Mode.Given }, word: func(u *User) choice { return &u.Mode.Value }},
+		{name: "pool_size", about: "servers of this user per database", absent: ofItsDatabase, min: 1, max: maxPoolSize,
+			given: func(u *User) *bool { return &u.PoolSize.Given }, number: func(u *User) *int { return &u.PoolSize.Value }},
+		{name: "query_wait_timeout", about: aboutQueryWait, absent: ofItsDatabase, zero: "no limit",
+			given: func(u *User) *bool { return &u.QueryWait.Given }, duration: func(u *User) *time.Duration { return &u.QueryWait.Value }},
+	}
+}
+
+// What holds where an entry says nothing.
+const (
+	inherited     = "the general one"
+	ofItsDatabase = "the database's"
+)
+
+func badHost(host string) (why string) {
+	switch {
+	case host == "":
+		return "give a name, an address or the folder of a Unix socket"
+	case strings.ContainsRune(host, ','):
+		return "several hosts are not supported: give one"
+	case !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") && strings.ContainsAny(host, " \t\r\n@/[]"):
+		return "give a name, an address without its port, or the folder of a Unix socket, which begins with /"
+	}
+	return ""
+}

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// general is the table of the settings that there are once, in the order in which they are documented and checked.
+func general() []setting[Config] {
+	return []setting[Config]{
+		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's",
+			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT", list: func(c *Config) *[]string { return &c.Listen }},
+		{name: "allow_remote_trust", flag: "--allow-remote-trust", about: "lets `auth_type = \"trust\"` listen on an address that others can reach",
+			yes: func(c *Config) *bool { return &c.AllowRemoteTrust }},
+
+		{table: "auth", name: "auth_type", flag: "--auth", about: "how clients prove who they are, from their next login on",
+			words: []string{"trust", "plain", "scram-sha-256"}, word: func(c *Config) choice { return &c.Auth.Method }},
+		{table: "auth", name: "auth_file", flag: "--auth-file", about: "users and passwords, as PgBouncer's `userlist.txt`; plain text in it logs in to servers, too. In a file, relative to that file's folder. Read again at each reload",
+			allowed: "the path of a file", text: func(c *Config) *string { return &c.Auth.File }},
+
+		{table: "pool", name: "pool_mode", flag: "--pool-mode", about: "when a server goes to another client", when: NextLease,
+			words: modeWords(), word: func(c *Config) choice { return &c.Pool.Mode }},
+		{table: "pool", name: "default_pool_size", flag: "--pool-size", about: "servers per database and user",
+			min: 1, max: maxPoolSize, number: func(c *Config) *int { return &c.Pool.DefaultSize }},
+		{table: "pool", name: "max_client_conn", about: "clients in all; one more is told 53300",
+			min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
+
+		{table: "timeouts", name: "query_wait_timeout", about: aboutQueryWait, zero: "no limit",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},
+		{table: "timeouts", name: "server_connect_timeout", about: "bound of a dial with its login, and of a reset between two clients",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerConnect }},
+		{table: "timeouts", name: "server_idle_timeout", about: aboutServerIdle, zero: "never",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerIdle }},
+		{table: "timeouts", name: "client_login_timeout", about: "bound of a client's way from connect to ReadyForQuery",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.ClientLogin }},
+		{table: "timeouts", name: "server_ghost_time", about: "how long a server that was closed while it ran still counts", zero: "not at all",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerGhost }},
+
+		{table: "cancel", name: "cancel_timeout", about: "bound of a cancel's delivery, and of the wait for its effect",
+			duration: func(c *Config) *time.Duration { return &c.Cancel.Timeout }},
+		{table: "cancel", name: "cancel_resend", about: "a cancel that PostgreSQL may have swallowed goes out again after that", zero: "never again",
+			duration: func(c *Config) *time.Duration { return &c.Cancel.Resend }},
+		{table: "cancel", name: "max_cancels_per_upstream", about: "cancels on the wire to one PostgreSQL; the others wait in line",
+			min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
+		{table: "cancel", name: "client_keys", about: "who gets a cancel key", words: []string{"always"}},
+		{table: "cancel", name: "on_client_loss", about: "what becomes of the query of a client that vanished", words: []string{"cancel"}},
+	}
+}
+
+// DefaultListen is where Cancello listens when nothing is said.
+const DefaultListen = "127.0.0.1:6432"
+
+// maxPoolSize bounds the size of one pool.
+const maxPoolSize = 100_000
+
+// What is said of settings that are in more than one table.
+const (
+	aboutQueryWait  = "how long a query waits for a server before it is answered 53300"
+	aboutServerIdle = "an unused server is closed after that"
+)
+
+func modeWords() []string { return []string{"session", "transaction"} }
+
+// viaSet tells whether --set reaches a setting. Those of which there are several at a time, and those that decide who
+// gets in, have only their flags.
+func viaSet(s *setting[Config]) bool { return s.flag == "" || s.table == "pool" }
+
+// Description is what people are told of one setting.
+type Description struct {
+	Name, About string
+	Allowed     string // in words
+	Default     string // in the form that Set takes
+}
+
+// Describe lists what Set reaches, in order.
+func Describe() []Description {
+	defaults := Default()
+	var list []Description
+	for _, s := range general() {
+		if viaSet(&s) {
+			list = append(list, Description{Name: s.name, About: s.about, Allowed: s.bounds(), Default: s.value(&defaults)})
+		}
+	}
+	return list
+}
+
+// pgbouncerNames are names that PgBouncer has for what is called otherwise here.
+func pgbouncerNames() [][2]string {
+	return [][2]string{{"listen_addr", "listen"}, {"listen_port", "listen"}, {"auth", "auth_type"}}
+}
+
+// Set gives one setting a value, as in --set KEY=VALUE. A time is a number of seconds, as in PgBouncer, or a number
+// with one of the units ms, s, m, min, h. The error says what is allowed, and for an unknown key the nearest right
+// one; then c is as it was.
+func Set(c *Config, key, value string) error {
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	meant := key
+	for _, other := range pgbouncerNames() {
+		if other[0] == key {
+			meant = other[1]
+		}
+	}
+	var names []string
+	for _, s := range general() {
+		switch {
+		case s.name == meant && !viaSet(&s):
+			return fmt.Errorf("%s can't be given by --set: use %s", key, s.flag)
+		case s.name == key:
+			return s.set(c, value)
+		case viaSet(&s):
+			names = append(names, s.name)
+		}
+	}
+	if key == "upstream" {
+		return fmt.Errorf("upstream can't be given by --set: use --upstream")
+	}
+	if near, ok := nearest(key, names); ok {
+		return fmt.Errorf("unknown setting %q: did you mean %s?", key, near)
+	}
+	return fmt.Errorf("unknown setting %q: there are %s", key, strings.Join(names, ", "))
+}
+
+// SetFlag gives a setting the value of its flag.
+func SetFlag(c *Config, flag, value string) error {
+	for _, s := range general() {
+		if s.flag == flag {
+			if err := s.set(c, value); err != nil {
+				return fmt.Errorf("%s: %w", flag, err)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not the flag of a setting", flag)
+}

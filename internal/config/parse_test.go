@@ -1,0 +1,229 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// read does with a file what starting with it does.
+func read(name string, b []byte) (*Config, error) {
+	f, err := Parse(name, b)
+	if err != nil {
+		return nil, err
+	}
+	if f.Config.Listen == nil {
+		f.Config.Listen = []string{DefaultListen}
+	}
+	return &f.Config, f.Locate(Validate(&f.Config))
+}
+
+// errorMark begins the lines, at the end of a broken file, that say its error.
+const errorMark = "#! "
+
+// TestBadFiles: each file in testdata has one thing wrong, or several of one kind, and says itself what is told.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.bad.toml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".bad.toml"), func(t *testing.T) {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, want, _ := strings.Cut("\n"+string(b), "\n"+errorMark)
+			text = strings.TrimPrefix(text+"\n", "\n")
+			want = strings.TrimSuffix(strings.ReplaceAll(want, "\n"+errorMark, "\n"), "\n")
+			_, err = read("f", []byte(text))
+			if err == nil {
+				t.Fatal("nothing is wrong")
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the password is in the error")
+			}
+			if rewrite() {
+				text += errorMark + strings.ReplaceAll(err.Error(), "\n", "\n"+errorMark) + "\n"
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(want, err.Error()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// rewrite tells whether expectations are to be written anew: the flag is datadriven's.
+func rewrite() bool { return flag.Lookup("rewrite").Value.String() == "true" }
+
+// TestFile reads a file that says everything, in many forms.
+func TestFile(t *testing.T) {
+	b, err := os.ReadFile("testdata/all.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := read("all.toml", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Listen:           []string{"127.0.0.1:6432", "[::1]:6432"},
+		AllowRemoteTrust: true,
+		Auth:             Auth{SCRAM, "users.txt"},
+		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000},
+		Timeouts:         Timeouts{QueryWait: 0, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
+		Cancel:           Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
+		Databases: []Database{
+			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
+				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute)},
+			{Name: "inline", Host: "/run/postgresql", Port: 5432},
+			{Name: "dotted.name", Host: "localhost", Port: 5434},
+			{Name: "*", Host: "localhost", Port: 5432},
+		},
+		Users: []User{
+			{Name: "ann", PoolSize: Give(2), Mode: Give(Transaction), QueryWait: Give(3 * time.Second)},
+			{Name: "bob"},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	said := string(b)
+	tables := [][]string{names(general()), names(ofDatabase()), names(ofUser())}
+	for _, name := range slices.Concat(tables...) {
+		if !strings.Contains(said, name) {
+			t.Errorf("all.toml does not say %s", name)
+		}
+	}
+}
+
+func names[T any](table []setting[T]) (list []string) {
+	for _, s := range table {
+		list = append(list, s.name)
+	}
+	return list
+}
+
+func TestEmptyFile(t *testing.T) {
+	f, err := Parse("empty", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), f.Config); diff != "" {
+		t.Errorf("an empty file says something: %s", diff)
+	}
+}
+
+// A fault that is a flag's has no line in the file.
+func TestLocate(t *testing.T) {
+	f, err := Parse("f", []byte("[databases.shop]\n\n[auth]\nauth_type = \"plain\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Config.Listen = []string{"nowhere"}
+	f.Config.Databases[0].Port = 0 // by a flag, say: the table is what the file has of it
+	want := `listen = "nowhere" is not allowed`
+	err = f.Locate(Validate(&f.Config))
+	for _, want := range []string{"f:4:1: auth_type", `f:1:2: database "shop": port`, "\nlisten = \"nowhere\": the port is missing"} {
+		if !strings.Contains("\n"+err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), want) {
+		t.Errorf("one fault is told twice:\n%v", err)
+	}
+	if f.Locate(nil) != nil {
+		t.Error("nothing is something")
+	}
+	if other := errors.New("other"); !strings.Contains(f.Locate(other).Error(), "other") {
+		t.Error("an error that is no fault is lost")
+	}
+}
+
+func TestShare(t *testing.T) {
+	c := good()
+	c.Databases = append(c.Databases, Database{Name: "shop", Host: "h", Port: 1, PoolSize: Give(3), Mode: Give(Transaction), QueryWait: Give(time.Second), ServerIdle: Give(time.Duration(0))})
+	c.Users = []User{{Name: "ann", PoolSize: Give(9), QueryWait: Give(time.Duration(0))}, {Name: "bob", Mode: Give(Session)}}
+	for _, w := range []struct {
+		database, user string
+		want           Share
+	}{
+		{"other", "eve", Share{c.Databases[0], 20, Session, 2 * time.Minute, 10 * time.Minute}},
+		{"other", "ann", Share{c.Databases[0], 9, Session, 0, 10 * time.Minute}},
+		{"shop", "eve", Share{c.Databases[1], 3, Transaction, time.Second, 0}},
+		{"shop", "ann", Share{c.Databases[1], 9, Transaction, 0, 0}},
+		{"shop", "bob", Share{c.Databases[1], 3, Session, time.Second, 0}},
+	} {
+		got, ok := c.Share(w.database, w.user)
+		if diff := cmp.Diff(w.want, got); !ok || diff != "" {
+			t.Errorf("%s at %s: (-want +got)\n%s", w.user, w.database, diff)
+		}
+	}
+	c.Databases = c.Databases[1:]
+	if _, ok := c.Share("other", "ann"); ok {
+		t.Error("a database that is not configured has a share")
+	}
+}
+
+// TestReference compares docs/configuration.md with the tables.
+func TestReference(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	if rewrite() {
+		if err := os.WriteFile(path, []byte(Reference()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(Reference(), "\n"), strings.Split(string(b), "\n")); diff != "" {
+		t.Errorf("%s is not what the tables say; write it anew with -rewrite: (-want +got)\n%s", path, diff)
+	}
+}
+
+// FuzzFile: no file makes it panic; what it takes can be validated and told; what it refuses is told with a line.
+func FuzzFile(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.toml")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := Parse("f", b)
+		if err != nil {
+			for _, x := range faultsOf(err) {
+				if x.Line < 1 || x.Column < 1 || x.Line > strings.Count(string(b), "\n")+1 {
+					t.Errorf("a fault at %d:%d", x.Line, x.Column)
+				}
+			}
+			return
+		}
+		err = file.Locate(Validate(&file.Config))
+		again, err2 := Parse("f", b)
+		if err2 != nil || cmp.Diff(file.Config, again.Config) != "" {
+			t.Error("read twice, it is two things")
+		}
+		before := Default()
+		if Diff(&before, &file.Config) == nil && err == nil {
+			t.Error("a file that says nothing is enough")
+		}
+	})
+}

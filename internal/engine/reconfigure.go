@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"cancello/internal/config"
+	"cancello/internal/sqlstate"
+)
+
+// Reconfigure puts valid settings in force, those that need no restart. It cannot fail. What is under way ends as it
+// began: a client keeps the server that it holds, in the mode in which it was given it, and a wait of one server or
+// login that has begun keeps its length. Whatever comes next goes by the new settings.
+func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
+	e.now, e.cfg = now, cfg
+	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
+		if p := e.pools[name]; p != nil { // what became of one pool may have ended another
+			e.reconfigure(p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.upstreams)) {
+		e.carryOn(e.upstreams[name])
+	}
+}
+
+func (e *Engine) reconfigure(p *pool) {
+	share, ok := e.cfg.Share(p.name.database, p.name.user)
+	if !ok {
+		e.closePool(p)
+		return
+	}
+	before := p.share
+	p.share, p.closed = share, false
+	if moved(before.Database, share.Database) {
+		e.move(p)
+	}
+	e.resize(p)
+	e.expire(p)
+	e.watch(p)
+	e.sweepPool(p)
+}
+
+// closePool: the pool's database is no longer configured. Who is in stays, and gets servers as before; who waits to be let
+// in is not.
+func (e *Engine) closePool(p *pool) {
+	p.closed = true
+	for len(p.logins) > 0 {
+		e.refuseLogin(p.logins[0], sqlstate.DatabaseNotConfigured(p.name.database))
+	}
+	e.emptyIfDeserted(p)
+	e.sweepPool(p)
+}
+
+// moved tells whether servers that were opened for one entry are not those of the other.
+func moved(a, b config.Database) bool {
+	return a.Host != b.Host || a.Port != b.Port || a.DBName != b.DBName || a.User != b.User
+}
+
+// move sends the pool's servers elsewhere: new ones at once, old ones when their clients are done with them.
+func (e *Engine) move(p *pool) {
+	p.era++
+	p.upstream = e.upstream(p.share.Database)
+	p.failures, p.lastFailure = 0, Failure{}
+	for s, rests := p.Take(); rests; s, rests = p.Take() {
+		e.retire(s, movedAway)
+	}
+	if p.Room() {
+		// The next client is told what a server at the new place reports. Without room for one it would wait for a
+		// server that others hold, perhaps for good: then it is told the old values, and what differs with its lease.
+		p.params = nil
+	}
+}
+
+// movedAway is why servers at the old place are closed.
+const movedAway = "its database is configured to be elsewhere"
+
+// resize holds the pool to its size: it closes servers at rest that are too many, and opens others where there is room.
+func (e *Engine) resize(p *pool) {
+	p.size()
+	for p.Live+p.Dialing+p.Ghosts > p.Limit {
+		s, rests := p.Oldest()
+		if !rests {
+			break
+		}
+		e.retire(s, tooMany)
+	}
+	e.staff(p)
+}
+
+// tooMany is why servers are closed that a smaller pool has no room for.
+const tooMany = "more servers than the pool may have"
