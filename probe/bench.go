@@ -68,7 +68,7 @@ func (b *Bench) Dial(ctx context.Context) (*Conn, error) {
 		return c, err
 	}
 	if answer != 'S' {
-		return c, fmt.Errorf("%s: the server answers %q to SSLRequest: it speaks no TLS here, and the connection string asks for it", b.Target.place().address, answer)
+		return c, fmt.Errorf("the server answers %q to SSLRequest: it speaks no TLS here, and the connection string asks for it", answer)
 	}
 	return c, c.StartTLS(conf)
 }

@@ -217,10 +217,12 @@ func encryptionSmuggled(ctx context.Context, b *Bench) Result {
 		return Conclude(Unknown, "nothing could be sent: %v", err)
 	}
 	answer, err := c.ReadByte()
-	if gone(err) {
+	switch {
+	case gone(err):
 		return Conclude(Pass, "the connection is ended")
-	}
-	if err != nil || answer != 'S' {
+	case err == nil && answer == 'E':
+		return Conclude(Pass, "refused with an error")
+	case err != nil || answer != 'S':
 		return Conclude(Unknown, "SSLRequest is answered %q now (%v)", answer, err)
 	}
 	if err := c.StartTLS(b.TLSConfig()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,7 +81,9 @@ func (t *Target) reach(ctx context.Context, o Options) error {
 			t.About.Address, t.About.TLS = t.place().address, t.place().tls != nil
 			return nil
 		}
-		failures = append(failures, err)
+		if !slices.ContainsFunc(failures, func(other error) bool { return other.Error() == err.Error() }) {
+			failures = append(failures, err)
+		}
 		if refusal := (*ServerError)(nil); errors.As(err, &refusal) && refusal.Code != "28000" && refusal.Code != "57P03" {
 			break // it would say the same again
 		}
@@ -101,7 +104,7 @@ func (t *Target) tryPlace(ctx context.Context, o Options) error {
 	defer b.close()
 	c, err := b.Dial(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", t.place().address, err)
 	}
 	s, err := b.LoginOn(c, LoginOptions{})
 	if err == nil {
