@@ -1,0 +1,110 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"cancello/internal/pgtest"
+	"cancello/internal/postgres"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// otherwise is what PostgreSQL gives other than a pass, without --races; the rest passes. A server without TLS is asked.
+var otherwise = map[int]map[string]Verdict{
+	15: {"key.length-32": NotApplicable},
+	18: {},
+}
+
+// withoutTLS are the cases that a server without TLS leaves nothing for.
+var withoutTLS = []string{
+	"encryption.smuggled", "encryption.direct", "encryption.direct-no-alpn", "encryption.direct-wrong-alpn", "encryption.wrong-alpn",
+}
+
+// TestPostgreSQL: PostgreSQL is the measure. What these cases say of it is known, case by case.
+func TestPostgreSQL(t *testing.T) {
+	for _, major := range []int{15, 18} {
+		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			c := pgtest.Start(t, major)
+			r, err := run(context.Background(), firstCases(), targetOf(t, c.DSN("postgres", "postgres")), Options{Patience: patient.Patience}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := checkJSON(t, r); wrong != nil {
+				t.Errorf("the report does not fit its schema: %q", wrong)
+			}
+			want := map[string]Verdict{}
+			for _, id := range withoutTLS {
+				want[id] = NotApplicable
+			}
+			for id, v := range otherwise[major] {
+				want[id] = v
+			}
+			for _, f := range r.Findings {
+				expected := want[f.ID]
+				if expected == "" {
+					expected = Pass
+				}
+				if f.ID == "encryption.gssencrequest-then-ssl" && strings.Contains(f.Seen, "'G'") {
+					continue // built with Kerberos: nothing follows a 'G'
+				}
+				if f.Verdict != expected {
+					t.Errorf("%s: %s, want %s: %s\n%s", f.ID, f.Verdict, expected, f.Seen, lines(f.Evidence))
+				}
+			}
+		})
+	}
+}
+
+func firstCases() []Case {
+	var chosen []Case
+	for _, c := range Cases() {
+		if firstGroups(c) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
+// TestLogins: each way to prove who one is, against the server that invented them, and a wrong password with each.
+func TestLogins(t *testing.T) {
+	for method, rules := range map[string]string{
+		"password": "host all all all password\n", "md5": "host all all all md5\n", "scram": "host all all all scram-sha-256\n",
+	} {
+		t.Run(method, func(t *testing.T) {
+			c := pgtest.Start(t, 18, pgtest.HBA("local all all trust\n"+rules), pgtest.Auth(postgres.SCRAM))
+			encryption := "scram-sha-256"
+			if method == "md5" {
+				encryption = "md5"
+			}
+			// A password that SASLprep and a URL both have something to do with.
+			out := pgtest.PSQL(t, 18, "-d", c.SocketDSN("postgres", "postgres"), "-c", "SET password_encryption = '"+encryption+"'", "-c", "CREATE ROLE ann LOGIN PASSWORD 'sé cret/1'")
+			if out.Code != 0 {
+				t.Fatal(out.Stderr)
+			}
+			address := c.Addr()
+			right := targetOf(t, "postgres://ann:s%C3%A9%20cret%2F1@"+address+"/postgres?sslmode=disable")
+			if err := right.reach(context.Background(), patient); err != nil {
+				t.Error(err)
+			}
+			wrong := targetOf(t, "postgres://ann:secret1@"+address+"/postgres?sslmode=disable")
+			if err := wrong.reach(context.Background(), patient); err == nil || !strings.Contains(err.Error(), "28P01") {
+				t.Errorf("a wrong password: %v", err)
+			}
+		})
+	}
+}
+
+// TestUnixSocket: a socket is as good as a port; there SSLRequest is answered 'N'.
+func TestUnixSocket(t *testing.T) {
+	c := pgtest.Start(t, 18)
+	r, err := run(context.Background(), firstCases(), targetOf(t, c.SocketDSN("postgres", "postgres")), Options{Only: "encryption.ssl*", Patience: patient.Patience}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Failures()) > 0 || r.Count(Pass) != 2 || !strings.HasPrefix(r.About.Address, c.SocketDir()) {
+		t.Errorf("%+v: %+v", r.About, r.Findings)
+	}
+}
