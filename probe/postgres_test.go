@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"cancello/internal/pgtest"
-	"cancello/internal/postgres"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -74,7 +73,7 @@ func TestLogins(t *testing.T) {
 		"password": "host all all all password\n", "md5": "host all all all md5\n", "scram": "host all all all scram-sha-256\n",
 	} {
 		t.Run(method, func(t *testing.T) {
-			c := pgtest.Start(t, 18, pgtest.HBA("local all all trust\n"+rules), pgtest.Auth(postgres.SCRAM))
+			c := pgtest.Start(t, 18, pgtest.HBA("local all all trust\n"+rules))
 			encryption := "scram-sha-256"
 			if method == "md5" {
 				encryption = "md5"
@@ -106,5 +105,48 @@ func TestUnixSocket(t *testing.T) {
 	}
 	if len(r.Failures()) > 0 || r.Count(Pass) != 2 || !strings.HasPrefix(r.About.Address, c.SocketDir()) {
 		t.Errorf("%+v: %+v", r.About, r.Findings)
+	}
+}
+
+// TestLeavesNothing: after a check no session is open, no lock held, no query running, and no object is there that was
+// not before.
+func TestLeavesNothing(t *testing.T) {
+	c := pgtest.Start(t, 18, pgtest.Private())
+	ask := func(sql string) string {
+		out := pgtest.PSQL(t, 18, "-At", "-d", c.SocketDSN("postgres", "postgres"), "-c", sql)
+		if out.Code != 0 {
+			t.Fatal(out.Stderr)
+		}
+		return out.Stdout
+	}
+	// OIDs tell whether anything was made outside of temporary schemas, and dropped again or not.
+	const objects = "SELECT count(*), max(c.oid) FROM pg_class c WHERE relnamespace::regnamespace::text !~ '^pg_(toast_)?temp' UNION ALL " +
+		"SELECT count(*), max(oid) FROM pg_proc UNION ALL SELECT count(*), max(oid) FROM pg_authid UNION ALL SELECT count(*), max(oid) FROM pg_database"
+	before := ask(objects)
+	r, err := Run(context.Background(), targetOf(t, c.DSN("postgres", "postgres")), Options{Patience: patient.Patience}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failures := r.Failures(); len(failures) > 0 {
+		t.Errorf("%d failures; the first: %+v", len(failures), failures[0])
+	}
+	if wrong := checkJSON(t, r); wrong != nil {
+		t.Errorf("the report does not fit its schema: %q", wrong)
+	}
+	if out := ask(`DO $$ BEGIN
+	FOR i IN 1..1000 LOOP
+		PERFORM pg_stat_clear_snapshot();
+		IF NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) THEN RETURN; END IF;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	RAISE '%', (SELECT string_agg(state || ' ' || query, '; ') FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid());
+END $$`); out != "DO\n" {
+		t.Error(out)
+	}
+	if locks := ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"); locks != "0\n" {
+		t.Errorf("advisory locks: %s", locks)
+	}
+	if after := ask(objects); after != before {
+		t.Errorf("objects before:\n%safter:\n%s", before, after)
 	}
 }

@@ -17,12 +17,17 @@ import (
 	"time"
 
 	"cancello/internal/pgtest"
-	"cancello/internal/postgres"
 	"cancello/probe/fake"
 )
 
+// cluster is a PostgreSQL of pgtest's.
+type cluster interface {
+	DataDir() string
+	SocketDSN(user, database string) string
+}
+
 // withCertificate gives a running cluster TLS, and returns the file of its certificate.
-func withCertificate(t *testing.T, c *postgres.Cluster) string {
+func withCertificate(t *testing.T, c cluster) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -71,7 +76,7 @@ func withCertificate(t *testing.T, c *postgres.Cluster) string {
 // TestPostgreSQLOverTLS: with sslmode in the connection string everything runs over TLS, whichever way it begins, the
 // certificate is verified where that is asked for, and SCRAM is bound to the channel.
 func TestPostgreSQLOverTLS(t *testing.T) {
-	c := pgtest.Start(t, 18, pgtest.HBA("local all all trust\nhostssl all all all scram-sha-256\n"), pgtest.Auth(postgres.SCRAM))
+	c := pgtest.Start(t, 18, pgtest.HBA("local all all trust\nhostssl all all all scram-sha-256\n"))
 	root := withCertificate(t, c)
 	base := "postgres://ann:secret1@" + c.Addr() + "/postgres?sslrootcert=" + root
 	ready := targetOf(t, base+"&sslmode=verify-full")
