@@ -194,8 +194,8 @@ func (b *Bench) end(ctx context.Context, s *Session, way Way) (trial, error) {
 func (t trial) judge() Result {
 	e := t.answer.Err()
 	switch {
-	case t.err != nil && timedOut(t.err) && len(t.answer.Messages) == 0:
-		return Conclude(Fail, "the statement runs on: nothing came for it in %s", t.answer.Took.Round(time.Second))
+	case t.err != nil && timedOut(t.err) && e == nil:
+		return Conclude(Fail, "the statement runs on: it has not ended in %s", t.answer.Took.Round(time.Second))
 	case t.err != nil && timedOut(t.err):
 		return Conclude(Fail, "ReadyForQuery doesn't come in %s", t.answer.Took.Round(time.Second))
 	case t.err != nil && e != nil:

@@ -32,7 +32,7 @@ func raceCases() []Case {
 			Source:   "protocol.sgml, Canceling Requests in Progress; src/interfaces/libpq/fe-cancel.c waits for the end",
 			Expected: "The statement sent after ReadyForQuery and after the end of the request's connection runs.", Means: stray, Run: raceNext,
 		}, {
-			ID: "races.next-at-once", Title: "Nor one that is sent at ReadyForQuery, without waiting for the request's end.",
+			ID: "races.next-at-once", Title: "A cancel sent before its statement's end doesn't end the next one, sent at ReadyForQuery.",
 			Source:   "protocol.sgml, Canceling Requests in Progress: a request names a session and not a statement, so in PostgreSQL itself it happens, most often up to 17, which signals twice",
 			Expected: "The next statement runs. PostgreSQL itself promises it only after the end of the request's connection.",
 			Means:    "Clients that don't wait for the end of their cancel (tokio-postgres, epgsql, node-postgres) lose the next statement now and then.", Run: raceNextAtOnce,

@@ -142,9 +142,14 @@ func raceLate(ctx context.Context, b *Bench) Result {
 	})
 }
 
-// around sends a short statement and a cancel that comes about when the statement ends. The channel closes at the end of
-// the request's connection.
-func (b *Bench) around(ctx context.Context, r *runner) (<-chan struct{}, error) {
+// flight is a request that is sent about when a statement ends.
+type flight struct {
+	over chan struct{} // closed at the end of the request's connection
+	sent time.Time     // set before over is closed; zero if it was not sent
+}
+
+// around sends a short statement and such a request, and waits for the statement's end, by the request or by itself.
+func (b *Bench) around(ctx context.Context, r *runner) (*flight, error) {
 	ahead, err := b.Dial(ctx)
 	if err != nil {
 		return nil, err
@@ -152,49 +157,61 @@ func (b *Bench) around(ctx context.Context, r *runner) (<-chan struct{}, error) 
 	if err := r.s.Ask(r.short); err != nil {
 		return nil, err
 	}
-	over := make(chan struct{})
+	f := &flight{over: make(chan struct{})}
 	go func() {
-		defer close(over)
+		defer close(f.over)
 		defer ahead.Close()
-		pause(ctx, beat/2+rand.N(beat))
+		pause(ctx, beat/4+rand.N(beat))
+		at := time.Now()
 		if ahead.Send(CancelPacket(r.s.PID, r.s.Key)) == nil {
+			f.sent = at
 			ahead.AwaitEnd(b.Patience)
 		}
 	}()
-	if _, err = r.s.Await(); err != nil { // ended by the cancel or by itself
-		<-over
+	if _, err = r.s.Await(); err != nil {
+		<-f.over
 	}
-	return over, err
+	return f, err
 }
 
 func raceNext(ctx context.Context, b *Bench) Result {
 	return sequence(ctx, b, b.many(), func(r *runner) error {
-		over, err := b.around(ctx, r)
+		f, err := b.around(ctx, r)
 		if err == nil {
-			<-over
+			<-f.over
 		}
 		return err
 	})
 }
 
+// raceNextAtOnce counts only requests that were sent before ReadyForQuery came: a later one may well mean the next
+// statement.
 func raceNextAtOnce(ctx context.Context, b *Bench) Result {
 	r, err := b.newRunner(ctx)
 	if err != nil {
 		return excused(err)
 	}
-	done := 0
+	before := 0
 	for range repeat(b.many()) {
-		over, err := b.around(ctx, r)
+		f, err := b.around(ctx, r)
 		if err != nil {
 			return excused(err)
 		}
+		ready, hits := time.Now(), r.hits
 		alive := r.next()
-		<-over
-		done++
+		<-f.over
+		if f.sent.IsZero() || f.sent.After(ready) {
+			r.hits = hits
+		} else {
+			before++
+		}
 		if !alive {
 			break
 		}
 		_, _ = r.s.Query("SELECT 1") // takes what may still be under way to the session
 	}
-	return r.verdict(done, Differs)
+	if before == 0 {
+		return Conclude(Unknown, "no request came before its statement's end")
+	}
+	return r.verdict(before, Differs)
 }

@@ -161,10 +161,10 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 		}
 		n++
 	}
-	switch {
+	switch version := major(r.s.Params["server_version"]); {
 	case r.hits == 0:
 		return Conclude(Pass, "the second query ended too: %s", odds(0, n))
-	case b.Major() > 0 && b.Major() < signalsOnce:
+	case version > 0 && version < signalsOnce:
 		res := Conclude(Differs, "the second query ended too: %s", odds(r.hits, n))
 		res.Means = "PostgreSQL up to 17 signals its backend twice for one request, and this server says it is one. What was queued behind a cancelled query may be lost with it."
 		return res

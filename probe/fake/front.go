@@ -104,7 +104,7 @@ func (f *front) take(packet []byte) bool {
 	case codeGSS:
 		return f.takeGSS()
 	case codeCancel:
-		f.server.cancel(f.nc, packet)
+		f.server.cancel(f.nc, packet, f.secure)
 		return false
 	default:
 		switch {

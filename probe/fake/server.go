@@ -25,6 +25,8 @@ type Server struct {
 	closed   bool
 	sessions map[uint32]*Session // by the pid in BackendKeyData
 	count    int
+	requests int // CancelRequests
+	pool     pool
 	running  sync.WaitGroup
 }
 
@@ -36,6 +38,7 @@ func Start(t testing.TB, k Knobs) *Server {
 		t.Fatal(err)
 	}
 	s := &Server{knobs: k, ln: ln, conns: map[net.Conn]bool{}, sessions: map[uint32]*Session{}}
+	s.pool.begin(k.Pooler)
 	if k.Encryption.TLS {
 		if s.cert, err = certificate(); err != nil {
 			t.Fatal(err)
@@ -55,6 +58,7 @@ func (s *Server) DSN() string {
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
+	s.pool.end()
 	s.ln.Close()
 	for nc := range s.conns {
 		nc.Close()

@@ -3,9 +3,7 @@ package fake
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +28,15 @@ type Session struct {
 	options []string
 	status  byte
 
-	mu     sync.Mutex
-	cancel chan struct{} // closed to end what runs; nil while nothing runs
+	mu   sync.Mutex
+	work *work     // what runs or waits; nil while nothing does
+	due  bool      // a cancel that came while nothing ran and ends the next statement: a fault
+	last time.Time // when it was cancelled last
+	gone bool      // the client
+
+	on    *process // while it holds one
+	lying bool     // the next ReadyForQuery says that the block has failed
+	dead  bool     // nothing is answered any more
 }
 
 // session is the life of one.
@@ -44,6 +49,7 @@ func (s *Server) session(f *front, asked uint32, params []param) {
 	c.backend = uint32(4000 + 7*c.number)
 	if c.login(asked, params) {
 		defer s.forget(c)
+		defer s.release(c, true)
 		c.talk()
 	}
 }
@@ -51,7 +57,10 @@ func (s *Server) session(f *front, asked uint32, params []param) {
 func (s *Server) forget(c *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[c.pid] == c {
+	c.mu.Lock()
+	c.gone = true
+	c.mu.Unlock()
+	if s.sessions[c.pid] == c && !s.knobs.Cancel.KeysLive {
 		delete(s.sessions, c.pid)
 	}
 }
@@ -282,85 +291,4 @@ func (c *Session) send(p []byte) bool {
 	}
 	_, err := c.front.nc.Write(p)
 	return err == nil
-}
-
-// talk answers until the client goes.
-func (c *Session) talk() {
-	for {
-		kind, body, err := readMessage(c.front)
-		if err != nil || kind == 'X' {
-			return
-		}
-		if len(c.options) > 0 && c.server.knobs.Negotiation.BreakOnOptions {
-			return
-		}
-		if kind == 'Q' && !c.query(strings.TrimRight(string(body), "\x00")) {
-			return
-		}
-	}
-}
-
-// query answers a Query.
-func (c *Session) query(sql string) bool {
-	var out []byte
-	switch {
-	case sql == "SELECT 1":
-		out = row("1")
-	case sql == "SELECT pg_backend_pid()":
-		out = row(strconv.Itoa(int(c.backend)))
-	case strings.HasPrefix(sql, "SELECT pg_sleep("):
-		seconds, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimPrefix(sql, "SELECT pg_sleep("), ")"), 64)
-		out = c.sleep(time.Duration(seconds * float64(time.Second)))
-	default:
-		out = errorMessage("ERROR", "42601", "this server does not know that statement")
-	}
-	return c.send(append(out, message('Z', []byte{c.status})...))
-}
-
-// sleep runs until the time is over or a cancel comes.
-func (c *Session) sleep(d time.Duration) []byte {
-	stop := make(chan struct{})
-	c.mu.Lock()
-	c.cancel = stop
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		c.cancel = nil
-		c.mu.Unlock()
-	}()
-	select {
-	case <-stop:
-		return errorMessage("ERROR", "57014", "canceling statement due to user request")
-	case <-time.After(d):
-		return row("")
-	}
-}
-
-// row is a result of one text.
-func row(value string) []byte {
-	description := append([]byte{0, 1}, "c\x00"...)
-	description = append(description, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0)
-	data := binary.BigEndian.AppendUint32([]byte{0, 1}, uint32(len(value)))
-	out := message('T', description)
-	out = append(out, message('D', append(data, value...))...)
-	return append(out, message('C', []byte("SELECT 1\x00"))...)
-}
-
-// cancel is a CancelRequest: it ends what it names, and says nothing.
-func (s *Server) cancel(_ net.Conn, packet []byte) {
-	if len(packet) < 13 || s.knobs.Cancel.Ignore {
-		return
-	}
-	s.mu.Lock()
-	c := s.sessions[binary.BigEndian.Uint32(packet[8:])]
-	s.mu.Unlock()
-	if c == nil || string(c.key) != string(packet[12:]) {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.cancel != nil {
-		close(c.cancel)
-		c.cancel = nil
-	}
 }
