@@ -36,7 +36,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	e.setPeer(r.Conn, c, nil)
 	c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12]))
 	p.logins = append(p.logins, c)
-	if p.params != nil {
+	if p.known() {
 		e.admitAll(p)
 		return
 	}

@@ -25,6 +25,8 @@ type pool struct {
 	share    config.Share
 	upstream *upstream
 	era      int             // counts the changes of where and as whom its servers log in
+	stale    int             // of those being dialed, how many are of an earlier era
+	outdated bool            // params are those of an earlier era
 	closed   bool            // its database is no longer configured
 	params   *lease.Settings // what a new server reports; nil before the first
 	settings lease.Interner
@@ -65,6 +67,13 @@ func (p *pool) mode() session.Mode {
 		return session.Share
 	}
 	return session.Keep
+}
+
+// known tells whether a login can be answered: a server has told its parameters. Where the pool has moved, the new place
+// is waited for, if a server can be opened there. If others hold all there may be, perhaps for good, the old values are
+// told, and what differs with the first lease.
+func (p *pool) known() bool {
+	return p.params != nil && (!p.outdated || !p.Room() && p.Dialing == p.stale)
 }
 
 // target is where and as whom its servers log in.
@@ -132,7 +141,7 @@ func (e *Engine) ask(c *client) bool {
 
 // staff opens a server if somebody waits for one and there is room.
 func (e *Engine) staff(p *pool) {
-	for !p.retrying && p.Wanted(len(p.logins)) {
+	for !p.retrying && p.Wanted(len(p.logins)+p.stale) {
 		e.dial(p)
 	}
 }

@@ -36,6 +36,9 @@ func (e *Engine) reconfigure(p *pool) {
 		e.move(p)
 	}
 	e.resize(p)
+	if p.known() {
+		e.admitAll(p)
+	}
 	e.expire(p)
 	e.watch(p)
 	e.sweepPool(p)
@@ -60,15 +63,12 @@ func moved(a, b config.Database) bool {
 // move sends the pool's servers elsewhere: new ones at once, old ones when their clients are done with them.
 func (e *Engine) move(p *pool) {
 	p.era++
+	p.stale = p.Dialing
 	p.upstream = e.upstream(p.share.Database)
+	p.outdated = true
 	p.failures, p.lastFailure = 0, Failure{}
 	for s, rests := p.Take(); rests; s, rests = p.Take() {
 		e.retire(s, movedAway)
-	}
-	if p.Room() {
-		// The next client is told what a server at the new place reports. Without room for one it would wait for a
-		// server that others hold, perhaps for good: then it is told the old values, and what differs with its lease.
-		p.params = nil
 	}
 }
 

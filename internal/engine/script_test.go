@@ -27,6 +27,8 @@ import (
 //	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
 //	ready oN, done oN delivered | broken | not-sent   how carrying an order goes
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
+//	reload [as new has them] [host=H] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
+//	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	tick D, drain, grant N, state
 //
 // What the engine does is listed in order: what it sends to c1 as c1 <- ..., all else by its name. Everything sent is
@@ -62,10 +64,44 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 			*d = duration(t, s)
 		}
 	}
+	entries(t, td, &cfg)
 	td.MaybeScanArgs(t, "size", &cfg.Pool.DefaultSize)
 	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
 	return cfg
+}
+
+// entries are what the database db and the user u have of their own.
+func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
+	d, u := &cfg.Databases[0], config.User{Name: "u"}
+	td.MaybeScanArgs(t, "host", &d.Host)
+	td.MaybeScanArgs(t, "forced", &d.User)
+	for name, size := range map[string]*config.Override[int]{"db-size": &d.PoolSize, "user-size": &u.PoolSize} {
+		if size.Given = td.HasArg(name); size.Given {
+			td.ScanArgs(t, name, &size.Value)
+		}
+	}
+	for name, mode := range map[string]*config.Override[config.Mode]{"db-mode": &d.Mode, "user-mode": &u.Mode} {
+		if mode.Given = td.HasArg(name); mode.Given {
+			var word string
+			td.ScanArgs(t, name, &word)
+			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction}[word]
+		}
+	}
+	for name, wait := range map[string]*config.Override[time.Duration]{"db-query-wait": &d.QueryWait, "user-query-wait": &u.QueryWait, "db-idle": &d.ServerIdle} {
+		if wait.Given = td.HasArg(name); wait.Given {
+			var s string
+			td.ScanArgs(t, name, &s)
+			wait.Value = duration(t, s)
+		}
+	}
+	cfg.Users = []config.User{u}
+	if td.HasArg("without") {
+		d.Name = "another"
+	}
+	if td.HasArg("star") {
+		d.Name = "*"
+	}
 }
 
 func duration(t *testing.T, s string) time.Duration {
@@ -104,6 +140,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		w.tick(duration(t, td.CmdArgs[0].Key))
 	case "drain":
 		w.e.Drain(w.now)
+	case "reload":
+		w.e.Reconfigure(w.now, settings(t, td))
 	case "state":
 		return w.state() + "\n"
 	case "grant":

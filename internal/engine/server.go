@@ -77,12 +77,14 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	p.Live++
 	if s.era == p.era {
 		p.failures, p.lastFailure = 0, Failure{}
-		p.params = s.initial
+		p.params, p.outdated = s.initial, false
+	} else {
+		p.stale--
 	}
 	s.phase = cleaning
 	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey})
 	e.handOn(s)
-	if p.params != nil {
+	if p.known() {
 		e.admitAll(p)
 	}
 }
@@ -98,6 +100,8 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	if current {
 		p.lastFailure = f
 		p.failures++
+	} else {
+		p.stale--
 	}
 	e.out.Emit(event.DialFailed{User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
 	if current && p.Live == 0 && hopeless(f) {
@@ -124,7 +128,7 @@ func hopeless(f Failure) bool {
 
 // retry dials again for those who still wait, later and later.
 func (e *Engine) retry(p *pool) {
-	if p.retrying || !p.Wanted(len(p.logins)) {
+	if p.retrying || !p.Wanted(len(p.logins)+p.stale) {
 		return
 	}
 	p.retrying = true
