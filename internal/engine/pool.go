@@ -175,7 +175,7 @@ func (e *Engine) grant(c *client, s *server) {
 func (e *Engine) handOn(s *server) {
 	p := s.pool
 	switch {
-	case s.era != p.era:
+	case s.era != p.era && e.bug != BugOldPlaceKept:
 		e.retire(s, movedAway)
 		return
 	case p.Live+p.Dialing+p.Ghosts > p.Limit:

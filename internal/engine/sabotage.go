@@ -12,6 +12,7 @@ const (
 	BugCancelNextUnit          // a cancel for unit n is delivered although n+1 runs
 	BugSyncCommitsDeparted     // a departed client's batch is ended by a bare Sync
 	BugUnreadHandOn            // a server is handed on with an unread byte
+	BugOldPlaceKept            // a server is handed on though its database is elsewhere now
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

@@ -9,12 +9,14 @@ import (
 // backend is one model server process: it reads messages, runs statements in virtual time, and takes signals as
 // PostgreSQL does.
 type backend struct {
-	w    *World
-	pm   *postmaster
-	pid  int
-	user int // of clientUsers
-	end  *end
-	conn *conn // the gate's side; nil in a direct world
+	w     *World
+	pm    *postmaster
+	pid   int
+	user  int    // of clientUsers
+	place int    // where the database was when it was dialed: see reloads
+	host  string // and its name there
+	end   *end
+	conn  *conn // the gate's side; nil in a direct world
 
 	state   state
 	reading bool   // a read is scheduled

@@ -20,6 +20,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"cancel hits the next unit", engine.BugCancelNextUnit, "P1"},
 		{"Sync commits what was left", engine.BugSyncCommitsDeparted, "P8"},
 		{"handed on with an unread byte", engine.BugUnreadHandOn, "P4"},
+		{"handed on where the database no longer is", engine.BugOldPlaceKept, "P8"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

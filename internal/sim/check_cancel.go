@@ -354,12 +354,13 @@ func (w *World) unitOf(t tag) *unit {
 // checkCarries sees how many orders are on their way at once.
 func (w *World) checkCarries() {
 	n := 0
+	last := w.gate.wire[len(w.gate.wire)-1]
 	for _, o := range w.gate.wire {
-		if !o.done {
+		if !o.done && (o.backend == nil || last.backend == nil || o.backend.host == last.backend.host) {
 			n++
 		}
 	}
-	if n > w.k.config.Cancel.PerUpstream {
-		w.violate("P6", "%d orders on their way, max_cancels_per_upstream is %d", n, w.k.config.Cancel.PerUpstream)
+	if most := w.gate.settings.live.Cancel.PerUpstream; n > most {
+		w.violate("P6", "%d orders on their way, max_cancels_per_upstream is %d", n, most)
 	}
 }

@@ -20,6 +20,7 @@ func (w *World) checkEnd() {
 	}
 	w.checkLong()
 	w.checkWaits()
+	w.checkKept()
 	for i, ok := range w.gate.answers {
 		if c := w.gate.logins[i]; !ok && !c.conn.over {
 			w.violate("P5", "the login of %s was never answered", c.name())

@@ -14,8 +14,9 @@ func (w *World) checkQueue(k *conn) {
 	}
 }
 
-// checkPoolSize counts servers dialed and being dialed, by pool.
-func (w *World) checkPoolSize() {
+// checkPoolSize counts servers dialed and being dialed, of the pools that have just opened one: those that became smaller
+// may have too many until their clients are done.
+func (w *World) checkPoolSize(dialed [len(clientUsers)]bool) {
 	n := w.gate.dialing
 	for _, k := range w.gate.conns {
 		if k != nil && k.server != 0 && !k.closing {
@@ -23,8 +24,8 @@ func (w *World) checkPoolSize() {
 		}
 	}
 	for i := range n {
-		if most := w.k.config.Pool.DefaultSize; n[i] > most {
-			w.violate("P6", "%d servers of %q open or dialed, default_pool_size is %d", n[i], clientUsers[i], most)
+		if dialed[i] {
+			w.checkSize(i, n[i])
 		}
 	}
 }

@@ -45,6 +45,9 @@ func (w *World) excuses() bool {
 
 // checkRefusal sees a login refused.
 func (w *World) checkRefusal(c *client, code string) {
+	if code == "3D000" && w.gate != nil && w.gate.settings.gone {
+		return
+	}
 	if !w.excuses() && !w.k.crowded && !c.badParam {
 		w.violate("P5", "%s is refused with %s for no reason", c.name(), code)
 	}

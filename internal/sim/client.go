@@ -43,23 +43,24 @@ type client struct {
 	followUp  func(*builder)
 	effects   []effect
 
-	outbuf   []byte
-	queued   int64 // bytes ever meant to be written
-	written  int64 // ... taken by the socket
-	inbuf    []byte
-	reading  bool
-	waking   bool
-	cancels  int // cancel requests that have not ended
-	fatal    string
-	cut      bool // its connection was broken on purpose
-	garbage  bool
-	badParam bool  // it asked for what must be refused
-	known    int   // units of which the engine was given enough to begin them
-	fed      int64 // bytes the engine was given
-	ended    int   // units whose ReadyForQuery the engine has queued
-	lastEnd  time.Duration
-	departed bool // the engine said ClientLeft
-	closedAt time.Duration
+	outbuf       []byte
+	queued       int64 // bytes ever meant to be written
+	written      int64 // ... taken by the socket
+	inbuf        []byte
+	reading      bool
+	waking       bool
+	cancels      int // cancel requests that have not ended
+	fatal        string
+	cut          bool // its connection was broken on purpose
+	garbage      bool
+	badParam     bool  // it asked for what must be refused
+	unconfigured bool  // its database was not configured when it asked to be let in
+	known        int   // units of which the engine was given enough to begin them
+	fed          int64 // bytes the engine was given
+	ended        int   // units whose ReadyForQuery the engine has queued
+	lastEnd      time.Duration
+	departed     bool // the engine said ClientLeft
+	closedAt     time.Duration
 }
 
 type phase uint8

@@ -47,6 +47,9 @@ func (w *World) startFaults() {
 	if w.gate != nil && w.chance(w.k.drain) {
 		w.after(w.between(0, w.k.horizon/2), w.gate.drain)
 	}
+	if w.gate != nil {
+		w.startReloads()
+	}
 }
 
 // poisson runs f at random moments, rate times a second on average.
@@ -71,6 +74,9 @@ func (w *World) poisson(rate float64, f func()) {
 func (w *World) settle() {
 	w.calm, w.calmAt = true, w.now
 	w.tracef("the faults stop")
+	if w.k.reloads > 0 && w.gate != nil {
+		w.gate.reload(w.k.config)
+	}
 	for _, c := range w.clients {
 		c.settle()
 	}

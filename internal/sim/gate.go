@@ -4,6 +4,7 @@ import (
 	"io"
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
 	"cancello/internal/wire"
@@ -22,6 +23,7 @@ type Machine interface {
 	CancelReady(now time.Duration, o engine.Order)
 	CancelDone(now time.Duration, o engine.Order, r engine.Result)
 	Tick(now time.Duration)
+	Reconfigure(now time.Duration, c config.Config)
 	Drain(now time.Duration)
 }
 
@@ -42,12 +44,15 @@ type gate struct {
 
 	current *lent // what Data lends right now
 	lends   uint32
-	inside  bool // the engine is running
-	dialed  bool // and has opened a server
+	inside  bool                   // the engine is running
+	dialed  [len(clientUsers)]bool // and has opened a server
 	mark    uint64
 	wakes   uint64
 	wakeAt  time.Duration
 	drained int
+
+	settings reloads
+	host     string // where the database is, or was last
 }
 
 var _ engine.Outside = (*gate)(nil)
@@ -68,9 +73,9 @@ func (g *gate) enter(f func()) {
 	g.inside = true
 	f()
 	g.inside = false
-	if g.dialed {
-		g.dialed = false
-		g.w.checkPoolSize()
+	if dialed := g.dialed; dialed != [len(clientUsers)]bool{} {
+		g.dialed = [len(clientUsers)]bool{}
+		g.w.checkPoolSize(dialed)
 	}
 }
 
@@ -83,7 +88,7 @@ func (g *gate) login(c *client, far *end) {
 		l := engine.Login(len(g.logins))
 		k := g.reserve()
 		k.client, c.conn, c.far = c, k, far
-		r := engine.Request{Conn: k.id, Remote: "10.0.0." + c.name(), User: clientUsers[c.user], Database: "d", Version: wire.V30}
+		r := engine.Request{Conn: k.id, Remote: "10.0.0." + c.name(), User: clientUsers[c.user], Database: theDatabase, Version: wire.V30}
 		if c.v32 {
 			r.Version = wire.V32
 		}
@@ -103,6 +108,7 @@ func (g *gate) login(c *client, far *end) {
 			r.Params = append(r.Params, wire.Param{Name: "search_path", Value: "x"})
 		}
 		w.tracef("%s asks to be let in", c.name())
+		c.unconfigured = !g.settings.configured()
 		g.enter(func() { g.m.LoginAsked(w.now, l, r) })
 	})
 }
@@ -128,6 +134,7 @@ func (g *gate) Admit(l engine.Login, v engine.Verdict) {
 		case c.gone() && w.chance(0.5):
 			k.abandon(errReset{})
 		default:
+			g.checkLetIn(c)
 			k.adopt(c.far, nil)
 			c.admitted(&v)
 		}
@@ -165,7 +172,9 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 		user = 1
 	}
 	g.dialing[user]++
-	g.dialed = true
+	g.dialed[user] = true
+	g.checkPlace(t)
+	place := g.settings.place
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
 	w.tracef("engine: dial server %d", s)
 	fail := func(d time.Duration, f engine.Failure) {
@@ -195,6 +204,7 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 		g.dialing[user]--
 		near, far := w.connect(nobody{}, nobody{})
 		b := w.pm.fork(far, user)
+		b.place, b.host = place, t.Host
 		k := g.reserve()
 		k.server, k.backend, b.conn = s, b, k
 		k.end, k.adopted, near.owner = near, true, k

@@ -38,6 +38,7 @@ type Knobs struct {
 	badDials     float64
 	badCarries   float64
 	drain        float64
+	reloads      float64 // per second: other settings
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup parameter that is not supported
 
@@ -130,6 +131,7 @@ func drawKnobs(seed uint64) Knobs {
 			k.spareConns = -w.pick(0, cfg.Pool.DefaultSize-1)
 		}
 	}
+	k.reloads = w.some(0.3, 6)
 	k.config = cfg
 	return k
 }

@@ -23,6 +23,9 @@ type mutant struct {
 	close   func(m *mutant, c engine.Conn, how engine.How)
 	gone    func(m *mutant, c engine.Conn) bool // hides Closed
 	asked   func(t engine.Ticket) bool          // hides CancelRequested
+	reload  func(c *config.Config, first config.Config)
+
+	first config.Config
 }
 
 func (m *mutant) Forward(to engine.Conn, b engine.Buf, from, n int) {
@@ -70,6 +73,14 @@ func (m *mutant) Closed(now time.Duration, c engine.Conn, err error) {
 	if m.gone == nil || !m.gone(m, c) {
 		m.Machine.Closed(now, c, err)
 	}
+}
+
+func (m *mutant) Reconfigure(now time.Duration, c config.Config) {
+	if m.reload != nil {
+		c.Databases = append([]config.Database(nil), c.Databases...)
+		m.reload(&c, m.first)
+	}
+	m.Machine.Reconfigure(now, c)
 }
 
 func (m *mutant) CancelRequested(now time.Duration, t engine.Ticket, r engine.CancelRequest) {
@@ -123,6 +134,18 @@ func TestMutantsAreFound(t *testing.T) {
 			}
 			m.Outside.Close(c, engine.Now)
 		}}},
+		"a move not heard of": {rule: "P8", m: mutant{reload: func(c *config.Config, first config.Config) {
+			c.Databases[0].Host = first.Databases[0].Host
+		}}},
+		"a database that is not closed": {rule: "P8", m: mutant{reload: func(c *config.Config, first config.Config) {
+			c.Databases[0].Name = first.Databases[0].Name
+		}}},
+		"sizes not heard of": {rule: "P6", m: mutant{reload: func(c *config.Config, first config.Config) {
+			c.Databases[0].PoolSize, c.Pool, c.Users = config.Override[int]{}, first.Pool, nil
+		}}},
+		"a limit of cancels not heard of": {rule: "P6", m: mutant{reload: func(c *config.Config, first config.Config) {
+			c.Cancel.PerUpstream = first.Cancel.PerUpstream
+		}}},
 		"a close that is forgotten": {rule: "P5", m: mutant{close: func(m *mutant, c engine.Conn, how engine.How) {
 			if k := m.gate.find(c); k == nil || k.client == nil {
 				m.Outside.Close(c, how)
@@ -143,7 +166,7 @@ func TestMutantsAreFound(t *testing.T) {
 			for seed := range uint64(400) {
 				o := Options{Tune: c.tune, Machine: func(cfg config.Config, out engine.Outside, seed uint64) Machine {
 					m := c.m
-					m.Outside, m.gate = out, out.(*gate)
+					m.Outside, m.gate, m.first = out, out.(*gate), cfg
 					m.Machine = production(engine.NoBug)(cfg, &m, seed)
 					return &m
 				}}
