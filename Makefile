@@ -4,7 +4,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # What runs beside others: sockets, goroutines, processes. Everything else is pure and has nothing to race.
-DRIVERS := ./internal/loop/... ./internal/proxy/... ./internal/obs/... ./internal/postgres/... \
+DRIVERS := ./internal/loop/... ./internal/proxy/... ./internal/obs/... ./internal/admin/... ./internal/postgres/... \
 	./internal/pgtest/... ./internal/app/... ./internal/cli/... ./internal/demo/... ./probe/...
 
 # Where buffers are lent: with this tag they are checked, and scribbled over when their lifetime ends.

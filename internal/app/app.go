@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 
+	"cancello/internal/admin"
 	"cancello/internal/auth"
 	"cancello/internal/config"
 	"cancello/internal/engine"
@@ -24,6 +25,8 @@ type Options struct {
 	Log *slog.Logger
 	// Watch, if not nil, is told each event too, from any goroutine. It must not block.
 	Watch func(event.Event)
+	// Version is what the metrics say of the build.
+	Version string
 	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD and PGPASSFILE are asked for. Nil: nothing
 	// is set.
 	Getenv func(string) string
@@ -40,6 +43,8 @@ type App struct {
 	config    config.Config // in force; guarded by reloading
 
 	proxy   *proxy.Proxy
+	engine  *engine.Engine // touched on the loop alone
+	http    *admin.HTTP    // nil: none
 	sink    *obs.Sink
 	drained chan struct{}
 	once    struct{ drained, stopped sync.Once }
@@ -67,8 +72,11 @@ func Start(o Options) (*App, error) {
 	}
 	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
 	a.proxy, err = proxy.New(proxy.Settings{
-		Config:    o.Config,
-		Engine:    func(out engine.Outside) proxy.Engine { return engine.New(o.Config, out, minter) },
+		Config: o.Config,
+		Engine: func(out engine.Outside) proxy.Engine {
+			a.engine = engine.New(o.Config, out, minter)
+			return a.engine
+		},
 		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, a.mock),
 		Passwords: passwords(users, o.Getenv),
 		Emit:      func(e event.Event) { a.emit(e, o.Watch) },
@@ -76,6 +84,10 @@ func Start(o Options) (*App, error) {
 	})
 	if err != nil {
 		a.sink.Close()
+		return nil, err
+	}
+	if err := a.listenHTTP(o); err != nil {
+		a.Stop()
 		return nil, err
 	}
 	if err := a.proxy.Start(); err != nil {
@@ -114,6 +126,9 @@ func (a *App) Failed() <-chan error { return a.proxy.Failed() }
 // Stop closes everything at once, and writes the last log lines. A second call does nothing.
 func (a *App) Stop() {
 	a.once.stopped.Do(func() {
+		if a.http != nil {
+			a.http.Close()
+		}
 		a.proxy.Stop()
 		a.sink.Close()
 	})

@@ -42,11 +42,12 @@ var house = []room{
 
 	{path: "internal/loop", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
 	{path: "internal/proxy", ring: drivers, beside: []string{"internal/loop"}, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
-	{path: "internal/obs", ring: drivers},
+	{path: "internal/obs", ring: drivers, vendor: []string{"github.com/prometheus/client_golang"}},
+	{path: "internal/admin", ring: drivers},
 	{path: "probe", ring: drivers, alone: true, vendor: []string{"github.com/jackc/pgx/v5", "github.com/xdg-go/scram"}},
 	{path: "internal/postgres", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
 
-	{path: "internal/app", ring: top, beside: nil, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
+	{path: "internal/app", ring: top, beside: nil, vendor: []string{"golang.org/x/sys/unix", "github.com/prometheus/client_golang", "github.com/jackc/pgpassfile"}},
 	{path: "internal/demo", ring: top, beside: []string{"internal/app"}, vendor: []string{"github.com/spf13/cobra", "golang.org/x/sys/unix"}},
 	{path: "internal/cli", ring: top, beside: []string{"internal/app", "internal/demo"}, vendor: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{path: "cmd/cancello", ring: top, beside: []string{"internal/cli"}},
@@ -69,6 +70,7 @@ var testVendor = []string{
 	"github.com/cockroachdb/datadriven",
 	"github.com/google/go-cmp",
 	"github.com/jackc/pgx/v5",
+	"github.com/prometheus/client_golang",
 	"github.com/rogpeppe/go-internal",
 	"go.uber.org/goleak",
 	"golang.org/x/sys/unix",

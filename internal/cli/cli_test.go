@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -53,7 +54,9 @@ func TestCommandLine(t *testing.T) {
 		{"serve", 2, "", "cancello: --upstream is needed, or a configuration file: give the PostgreSQL to speak to, as --upstream \"postgres://USER@HOST:PORT/DB\"\n" + try},
 		{"serve /nowhere/x.toml", 1, "", "cancello: cannot read the configuration file /nowhere/x.toml: no such file or directory\n"},
 		{"serve a b", 2, "", "cancello: accepts at most 1 arg(s), received 2\n" + try},
-		{"serve --http :80 " + up, 2, "", "cancello: --http is not supported yet\n" + try},
+		{"serve --http=localhost " + up, 2, "", "cancello: --http: http = \"localhost\" is not allowed: the port must be a number from 0 to 65535\n" + try},
+		{"serve --log-format=xml " + up, 2, "", "cancello: --log-format: log_format = \"xml\" is not allowed: give text or json\n" + try},
+		{"serve --http=" + busy.Addr().String() + " " + up, 1, "", "cancello: cannot listen on " + busy.Addr().String() + " for HTTP: the port is in use by another process; choose another with --http\n"},
 		{"serve --pool " + up, 2, "", "cancello: unknown flag: --pool\n" + try},
 		{"serve --upstream=mysql://x", 2, "", "cancello: --upstream: upstream DSN: a URL must begin with postgres:// or postgresql://\n" + try},
 		{"serve --pool-mode=statement " + up, 2, "", "cancello: --pool-mode: pool_mode = \"statement\" is not allowed: give session or transaction\n" + try},
@@ -100,7 +103,7 @@ type process struct {
 	more  chan struct{} // closed and replaced at each line
 }
 
-var listening = regexp.MustCompile(`^cancello: listening on (\S+) `)
+var listening = regexp.MustCompile(`listening on (\S+) `)
 
 // serveProcess starts "cancello serve" in the form that scripts use, and waits until it listens.
 func serveProcess(t *testing.T, s *fake.Server, args ...string) *process {
@@ -119,8 +122,7 @@ func serveProcess(t *testing.T, s *fake.Server, args ...string) *process {
 	}
 	go p.read(stderr)
 	t.Cleanup(func() { p.cmd.Process.Kill() })
-	line := p.line("listening on")
-	p.addr = listening.FindStringSubmatch(line)[1]
+	p.addr = listening.FindStringSubmatch(p.line("listening on"))[1]
 	return p
 }
 
@@ -225,5 +227,24 @@ func TestSignalsDrainThenStop(t *testing.T) {
 			p.line("stopping at once")
 			p.ended()
 		})
+	}
+}
+
+// With log_format json every line is an object, the first ones too.
+func TestLogFormatJSON(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	p := serveProcess(t, s, "--log-format", "json", "--http", "0")
+	p.line("health and metrics on http://127.0.0.1:")
+	c := fake.Dial(t, p.addr)
+	c.Login(fake.V30, "user", "ann", "database", "db")
+	p.line("client joined")
+	p.signal(syscall.SIGTERM)
+	p.ended()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lines {
+		if !json.Valid([]byte(l)) || !strings.HasPrefix(l, "{") {
+			t.Errorf("not an object: %s", l)
+		}
 	}
 }

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -24,7 +24,7 @@ type serveFlags struct {
 	authFile               string
 	allowRemoteTrust       bool
 	check                  bool
-	http                   string
+	http, logFormat        string
 }
 
 func newServe(s surroundings) *cobra.Command {
@@ -50,9 +50,6 @@ one stops at once.
   cancello serve --upstream "postgres://app@db.example.com:5432/shop" --pool-mode transaction --pool-size 20`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("http") {
-				return errors.New("--http is not supported yet")
-			}
 			from := source{flags: &f, given: cmd.Flags().Changed}
 			if len(args) > 0 {
 				from.path = args[0]
@@ -80,8 +77,8 @@ one stops at once.
 	fl.BoolVar(&f.allowRemoteTrust, "allow-remote-trust", false, "let --auth trust listen on an address that others can reach")
 	fl.StringArrayVar(&f.set, "set", nil, "any other setting, as `KEY=VALUE` (repeatable)")
 	fl.BoolVar(&f.check, "check", false, "only look at the configuration, say what would be done, and end with 0, or 1 if something is wrong")
-	fl.StringVar(&f.http, "http", "", "")
-	_ = fl.MarkHidden("http") // known only to be declined in words
+	fl.StringVar(&f.http, "http", "", "serve /healthz, /readyz and /metrics (Prometheus) on `ADDR`: HOST:PORT, or PORT for this machine alone (default nowhere)")
+	fl.StringVar(&f.logFormat, "log-format", "", "the form of the log's lines: `FORM` is text or json (default text)")
 	return cmd
 }
 
@@ -93,6 +90,13 @@ func settingsHelp() string {
 		fmt.Fprintf(&b, "  %-26s %-12s %s\n", d.Name, d.Default, d.About)
 	}
 	return strings.TrimRight(b.String(), "\n")
+}
+
+func logHandler(f config.LogFormat, w io.Writer) slog.Handler {
+	if f == config.LogJSON {
+		return slog.NewJSONHandler(w, nil)
+	}
+	return slog.NewTextHandler(w, nil)
 }
 
 // check says what would be done.
@@ -111,11 +115,11 @@ func check(c config.Config, s surroundings) error {
 
 // serve runs until it is drained, stopped, or has failed.
 func serve(ctx context.Context, c config.Config, from source, s surroundings) error {
-	log := slog.New(slog.NewTextHandler(s.stderr, nil))
+	log := slog.New(logHandler(c.LogFormat, s.stderr))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	a, err := app.Start(app.Options{Config: c, Load: from.load, Log: log, Getenv: s.getenv})
+	a, err := app.Start(app.Options{Config: c, Load: from.load, Log: log, Version: version, Getenv: s.getenv})
 	if err != nil {
 		return err
 	}
@@ -124,7 +128,15 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 	for _, addr := range a.Addrs() {
 		addrs = append(addrs, addr.String())
 	}
-	for _, line := range introduction("listening", addrs, c) {
+	lines := introduction("listening", addrs, c)
+	if addr := a.HTTPAddr(); addr != nil {
+		lines = append(lines, fmt.Sprintf("health and metrics on http://%s", addr))
+	}
+	for _, line := range lines {
+		if c.LogFormat == config.LogJSON { // what reads the log wants nothing else in it
+			log.Info(line)
+			continue
+		}
 		fmt.Fprintln(s.stderr, "cancello: "+line)
 	}
 	for asked := 0; ; {

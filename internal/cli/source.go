@@ -88,7 +88,7 @@ func (s source) override(c *config.Config) error {
 	}
 	for _, own := range []struct{ flag, value string }{
 		{"pool-mode", f.poolMode}, {"pool-size", strconv.Itoa(f.poolSize)}, {"auth", f.auth}, {"auth-file", f.authFile},
-		{"allow-remote-trust", strconv.FormatBool(f.allowRemoteTrust)},
+		{"http", f.http}, {"log-format", f.logFormat}, {"allow-remote-trust", strconv.FormatBool(f.allowRemoteTrust)},
 	} {
 		if !s.given(own.flag) {
 			continue

@@ -15,7 +15,18 @@ type Config struct {
 	Cancel    Cancel
 	// AllowRemoteTrust lets Trust listen on an address that is not loopback.
 	AllowRemoteTrust bool
+	HTTP             string // where health and metrics are served, as HOST:PORT or PORT; empty: nowhere
+	LogFormat        LogFormat
 }
+
+// LogFormat is the form of the log's lines (log_format).
+type LogFormat uint8
+
+// The forms.
+const (
+	LogText LogFormat = iota // key=value
+	LogJSON                  // an object each
+)
 
 // Override is a value that a database or a user may have in place of the general one.
 type Override[T any] struct {

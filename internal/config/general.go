@@ -13,6 +13,10 @@ func general() []setting[Config] {
 			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT", list: func(c *Config) *[]string { return &c.Listen }},
 		{name: "allow_remote_trust", flag: "--allow-remote-trust", about: "lets `auth_type = \"trust\"` listen on an address that others can reach",
 			yes: func(c *Config) *bool { return &c.AllowRemoteTrust }},
+		{name: "http", when: Restart, flag: "--http", about: "where `/healthz`, `/readyz` and `/metrics` are served, without a password: a port alone, as in `9090`, is for this machine only",
+			absent: "nowhere", allowed: "HOST:PORT, or PORT for this machine alone", refused: refuseHTTP, text: func(c *Config) *string { return &c.HTTP }},
+		{name: "log_format", when: Restart, flag: "--log-format", about: "the form of the log's lines",
+			words: []string{"text", "json"}, word: func(c *Config) choice { return &c.LogFormat }},
 
 		{table: "auth", name: "auth_type", flag: "--auth", about: "how clients prove who they are, from their next login on",
 			words: []string{"trust", "plain", "scram-sha-256"}, word: func(c *Config) choice { return &c.Auth.Method }},

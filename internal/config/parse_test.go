@@ -82,6 +82,8 @@ func TestFile(t *testing.T) {
 		AllowRemoteTrust: true,
 		Auth:             Auth{SCRAM, "users.txt"},
 		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000},
+		HTTP:             "9090",
+		LogFormat:        LogJSON,
 		Timeouts:         Timeouts{QueryWait: 0, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
 		Cancel:           Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
 		Databases: []Database{

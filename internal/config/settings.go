@@ -52,6 +52,9 @@ func (m *Mode) index() int   { return int(*m) }
 func (m *Method) pick(i int) { *m = Method(i) }
 func (m *Method) index() int { return int(*m) }
 
+func (f *LogFormat) pick(i int) { *f = LogFormat(i) }
+func (f *LogFormat) index() int { return int(*f) }
+
 // kind is how a value is written in a file.
 type kind uint8
 

@@ -88,6 +88,25 @@ func splitAddr(addr string) (host string, err error) {
 	return host, nil
 }
 
+// HTTPAddr is what to listen on for HTTP: a port alone is one of this machine's, for itself.
+func HTTPAddr(value string) string {
+	if value == "" || strings.Contains(value, ":") {
+		return value
+	}
+	return "127.0.0.1:" + value
+}
+
+// refuseHTTP tells why a value of http is not allowed.
+func refuseHTTP(value string) string {
+	if value == "" {
+		return ""
+	}
+	if _, err := splitAddr(HTTPAddr(value)); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // loopback is sure: a name that merely resolves to a loopback address isn't taken for one.
 func loopback(host string) bool {
 	if host == "localhost" || host == "::1" {

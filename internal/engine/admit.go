@@ -20,7 +20,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, sqlstate.Draining())
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, lastEnd: -1}
+	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, lastEnd: -1, clock: clock{joined: now}}
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	switch {
 	case p == nil:
@@ -92,6 +92,7 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
 	c.login, c.asked = 0, Request{}
 	c.told = c.pool.settings.Intern(told)
+	c.pool.tally.Logins++
 	c.sess = session.New(c.pool.mode(), "cancello_"+own)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})

@@ -98,6 +98,7 @@ func (e *Engine) unqueue(c *client) {
 // unitEnded settles what depends on the end of c's units.
 func (e *Engine) unitEnded(c *client) {
 	c.lastEnd = e.now
+	e.clockOut(c)
 	for i := 0; i < len(c.orders); {
 		o := c.orders[i]
 		if o.unit > c.sess.Ended() {

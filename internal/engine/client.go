@@ -33,6 +33,7 @@ type client struct {
 	place   lease.Place[*client]
 	since   time.Duration // when it joined the line
 
+	clock   clock
 	lastEnd time.Duration // when its last unit ended; negative: none has
 	orders  []*order      // not settled yet
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/event"
 	"cancello/internal/key"
 )
 
@@ -24,6 +25,7 @@ type Engine struct {
 	upstreams map[string]*upstream
 	servers   map[Server]*server
 	orders    map[Order]*order
+	tallies   map[string]*event.Tally // by the name of the configured database
 
 	lastServer Server
 	lastOrder  Order
@@ -45,7 +47,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 	return &Engine{
 		cfg: cfg, out: out, minter: m,
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
-		servers: map[Server]*server{}, orders: map[Order]*order{},
+		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{},
 	}
 }
 
@@ -66,6 +68,7 @@ func (e *Engine) Sent(now time.Duration, c Conn, n int) {
 	switch p := e.peer(c); {
 	case p.client != nil:
 		p.client.queued -= n
+		p.client.pool.tally.Sent += uint64(n)
 		if s := p.client.srv; s != nil {
 			e.balance(&p.client.link, &s.link)
 		}

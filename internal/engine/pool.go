@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/event"
 	"cancello/internal/lease"
 	"cancello/internal/session"
 	"cancello/internal/sqlstate"
@@ -24,6 +25,7 @@ type pool struct {
 	name     poolName
 	share    config.Share
 	upstream *upstream
+	tally    *event.Tally
 	era      int             // counts the changes of where and as whom its servers log in
 	stale    int             // of those being dialed, how many are of an earlier era
 	outdated bool            // params are those of an earlier era
@@ -101,7 +103,7 @@ func (e *Engine) pool(name poolName) *pool {
 	if !ok {
 		return nil
 	}
-	p := &pool{name: name, share: share, upstream: e.upstream(share.Database)}
+	p := &pool{name: name, share: share, upstream: e.upstream(share.Database), tally: e.tally(share.Database.Name)}
 	p.size()
 	e.pools[name] = p
 	return p
@@ -149,6 +151,7 @@ func (e *Engine) staff(p *pool) {
 // grant leases s to c. The client's settings come first; nothing of its own is sent before they are in force (E1).
 func (e *Engine) grant(c *client, s *server) {
 	p := s.pool
+	e.clockWait(c)
 	c.place.Leave()
 	c.srv, s.cl = s, c
 	c.sess.Become(p.mode())

@@ -31,7 +31,7 @@ func (e *Engine) reconfigure(p *pool) {
 		return
 	}
 	before := p.share
-	p.share, p.closed = share, false
+	p.share, p.closed, p.tally = share, false, e.tally(share.Database.Name)
 	if moved(before.Database, share.Database) {
 		e.move(p)
 	}

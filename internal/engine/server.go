@@ -45,6 +45,7 @@ type server struct {
 	chores []lease.Chore // not sent yet
 	step   uint64        // counts queries of our own, for their deadlines
 
+	dialedAt  time.Duration
 	lastWrite time.Duration // when a client's bytes were sent last
 	lastData  time.Duration // when it was heard last; -1 never
 	restSince time.Duration
@@ -58,7 +59,7 @@ func (s *server) still(b Bug) bool {
 // dial opens one more server for the pool.
 func (e *Engine) dial(p *pool) {
 	e.lastServer++
-	s := &server{id: e.lastServer, pool: p, upstream: p.upstream, era: p.era, lastData: -1}
+	s := &server{id: e.lastServer, pool: p, upstream: p.upstream, era: p.era, dialedAt: e.now, lastData: -1}
 	e.servers[s.id] = s
 	p.Dialing++
 	e.out.Dial(s.id, p.target(e.cfg.Timeouts.ServerConnect))

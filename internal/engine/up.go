@@ -10,6 +10,7 @@ func (e *Engine) clientData(c *client, b Buf) {
 	if c.departed() {
 		return
 	}
+	c.pool.tally.Received += uint64(len(b.Bytes))
 	if c.waits() {
 		c.stash(b.Bytes)
 		return
@@ -126,6 +127,7 @@ func (e *Engine) toServer(c *client, p []byte, lent Buf, at int) {
 		return
 	}
 	s.lastWrite = e.now
+	e.clockIn(c)
 	if lent.Bytes != nil {
 		e.forward(&s.link, lent, at, len(p))
 		return

@@ -13,9 +13,15 @@ const queueLen = 4096
 
 // Sink takes events. Create it with New, end it with Close. Emit may be called from any goroutine.
 type Sink struct {
-	log      *slog.Logger
-	outcomes [event.Outcomes]atomic.Uint64
-	dropped  atomic.Uint64
+	log *slog.Logger
+
+	counts sync.Mutex
+	took   [event.Outcomes]event.Histogram
+
+	refused, left, opened, closures, dialsFailed atomic.Uint64
+
+	dropped     atomic.Uint64 // since the log was told last
+	droppedEver atomic.Uint64
 
 	closing sync.RWMutex // held shared by Emit, so that Close never closes the queue under a sender
 	closed  bool
@@ -32,9 +38,7 @@ func New(log *slog.Logger) *Sink {
 
 // Emit counts the event and queues its line. It never blocks; after Close it only counts.
 func (s *Sink) Emit(e event.Event) {
-	if c, ok := e.(event.CancelSettled); ok {
-		s.outcomes[c.Outcome].Add(1)
-	}
+	s.count(e)
 	s.closing.RLock()
 	defer s.closing.RUnlock()
 	if s.closed {
@@ -44,6 +48,7 @@ func (s *Sink) Emit(e event.Event) {
 	case s.queue <- e:
 	default:
 		s.dropped.Add(1)
+		s.droppedEver.Add(1)
 	}
 }
 
@@ -74,9 +79,11 @@ func (s *Sink) write() {
 
 // Counts is how many cancels have reached each outcome since New, indexed by event.Outcome.
 func (s *Sink) Counts() [event.Outcomes]uint64 {
+	s.counts.Lock()
+	defer s.counts.Unlock()
 	var c [event.Outcomes]uint64
 	for i := range c {
-		c[i] = s.outcomes[i].Load()
+		c[i] = s.took[i].Count()
 	}
 	return c
 }

@@ -1,0 +1,97 @@
+package obs
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"cancello/internal/event"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// aSnapshot is one of each.
+func aSnapshot() (event.Snapshot, bool) {
+	t := event.Tally{Entry: "shop", Logins: 3, Received: 100, Sent: 2000}
+	t.Wait.Observe(0)
+	t.Query.Observe(3 * time.Millisecond)
+	t.Query.Observe(time.Hour)
+	t.Transaction.Observe(2 * time.Second)
+	return event.Snapshot{
+		Draining: true,
+		Pools: []event.PoolState{{
+			Database: "shop", User: "ann", Entry: "shop", Limit: 20, Paused: true, ClientsActive: 1, ClientsIdle: 2, ClientsWaiting: 3,
+			OldestWait: 1500 * time.Millisecond, ServersActive: 4, ServersIdle: 5, ServersCleaning: 6, ServersDialing: 7, ServersGhost: 8,
+			CancelsGoing: 9, CancelsWaiting: 10,
+		}},
+		Tallies: []event.Tally{t},
+	}, true
+}
+
+func TestMetrics(t *testing.T) {
+	s := New(plain(io.Discard))
+	defer s.Close()
+	s.Emit(event.CancelSettled{Outcome: event.Cancelled, Took: 4 * time.Millisecond})
+	s.Emit(event.CancelSettled{Outcome: event.Cancelled, Took: time.Millisecond})
+	s.Emit(event.CancelSettled{Outcome: event.Unqueued, Took: time.Microsecond})
+	s.Emit(event.LoginRefused{})
+	s.Emit(event.DialFailed{})
+	for range 3 {
+		s.Emit(event.ServerOpened{})
+	}
+	for range 2 {
+		s.Emit(event.ServerClosed{})
+	}
+	s.Emit(event.ClientLeft{})
+	r := s.Registry("1.2.3", aSnapshot)
+	problems, err := testutil.GatherAndLint(r)
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.Open("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer want.Close()
+	if err := testutil.GatherAndCompare(r, want, "cancello_cancels_total", "cancello_cancels_under_way", "cancello_clients",
+		"cancello_draining", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
+		"cancello_server_connection_failures_total", "cancello_servers", "cancello_servers_closed_total", "cancello_servers_opened_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A loop that does not answer costs its own metrics, not the others.
+func TestMetricsWithoutAnEngine(t *testing.T) {
+	s := New(plain(io.Discard))
+	defer s.Close()
+	r := s.Registry("1", func() (event.Snapshot, bool) { return event.Snapshot{}, false })
+	if n, err := testutil.GatherAndCount(r, "cancello_draining", "cancello_pool_size"); err != nil || n != 0 {
+		t.Errorf("%d metrics of the engine, error %v", n, err)
+	}
+	if n, err := testutil.GatherAndCount(r, "cancello_cancels_total", "cancello_build_info"); err != nil || n != event.Outcomes+1 {
+		t.Errorf("%d metrics besides, error %v", n, err)
+	}
+}
+
+// Clients choose the names of pools, also such that are no text.
+func TestMetricsOfOddNames(t *testing.T) {
+	s := New(plain(io.Discard))
+	defer s.Close()
+	r := s.Registry("1", func() (event.Snapshot, bool) {
+		return event.Snapshot{Pools: []event.PoolState{{Database: "a\xff", Limit: 1}, {Database: `"a\xff"`, Limit: 2}, {Database: "a\n\"b\"", Limit: 3}}}, true
+	})
+	want := `
+# HELP cancello_pool_size Most server connections that the pool may have.
+# TYPE cancello_pool_size gauge
+cancello_pool_size{database="\"a\\xff\"",user=""} 1
+cancello_pool_size{database="a\n\"b\"",user=""} 3
+`
+	if err := testutil.GatherAndCompare(r, strings.NewReader(want), "cancello_pool_size"); err != nil {
+		t.Error(err)
+	}
+}
