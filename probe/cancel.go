@@ -13,7 +13,7 @@ const (
 
 // cancelCases are the cases of the group Cancel.
 func cancelCases() []Case {
-	ended := "The statement ends with ERROR 57014, the session goes on."
+	ended := "the statement ends with ERROR 57014, the session goes on"
 	return []Case{
 		{
 			ID: "cancel.query", Group: GroupCancel, Title: "A running simple query can be cancelled.",
@@ -24,7 +24,7 @@ func cancelCases() []Case {
 		}, {
 			ID: "cancel.pipeline", Group: GroupCancel, Title: "A cancel in a pipeline ends the running statement and what stands behind it up to Sync.",
 			Source:   "protocol.sgml, Pipelining (protocol-flow-pipelining): after an error messages are skipped up to Sync",
-			Expected: "The first statement's result, ERROR 57014 for the second, nothing of the third, one ReadyForQuery.",
+			Expected: "the first statement's result, ERROR 57014 for the second, nothing of the third, one ReadyForQuery",
 			Means:    "Answers and requests get out of step, or work goes on that the client takes for cancelled.", Run: cancelPipeline,
 		}, {
 			ID: "cancel.copy-out", Group: GroupCancel, Title: "A running COPY TO STDOUT can be cancelled.",
@@ -32,26 +32,26 @@ func cancelCases() []Case {
 		}, {
 			ID: "cancel.copy-in", Group: GroupCancel, Title: "A COPY FROM STDIN that waits for data can be cancelled.",
 			Source:   "src/backend/commands/copyfromparse.c: interrupts are held while COPY waits for data, the next CopyData ends it",
-			Expected: "ERROR 57014 at once or with the next CopyData, then ReadyForQuery.",
+			Expected: "ERROR 57014 at once or with the next CopyData, then ReadyForQuery",
 			Means:    "A load that was cancelled is committed all the same, or the session is stuck.", Run: cancelCopyIn,
 		}, {
 			ID: "cancel.sqlstate", Group: GroupCancel, Title: "A cancelled statement's error is 57014, query_canceled.",
 			Source:   "errcodes.txt, 57014 query_canceled; src/backend/tcop/postgres.c ProcessInterrupts",
-			Expected: "Severity ERROR, SQLSTATE 57014.",
+			Expected: "severity ERROR, SQLSTATE 57014",
 			Means:    "Drivers and retry loops tell a cancel from a failure by this code.", Run: cancelState,
 		}, {
 			ID: "cancel.answer", Group: GroupCancel, Title: "Nothing is sent back on the connection of a CancelRequest, and it is closed in order.",
 			Source:   cancelSection + "; src/interfaces/libpq/fe-cancel.c PQcancelPoll",
-			Expected: "No byte, then FIN (or close_notify).",
+			Expected: "no byte, then FIN (or close_notify)",
 			Means:    "libpq from 17 on takes a byte or a reset for a failed cancel; PQcancel and pgjdbc wait for the end, PQcancel for ever.", Run: cancelAnswer,
 		}, {
 			ID: "cancel.next-query", Group: GroupCancel, Title: "After a cancel the session's next queries run.",
-			Source: cancelSection, Expected: "SELECT 1 answers 1, five times.",
+			Source: cancelSection, Expected: "SELECT 1 answers 1, five times",
 			Means: "A pool that puts the connection back after a cancel hands its next user a broken one.", Run: cancelNext,
 		}, {
 			ID: "cancel.transaction", Group: GroupCancel, Title: "A cancel inside a transaction block leaves the block failed, and ROLLBACK ends it.",
 			Source:   "protocol.sgml, ReadyForQuery; src/backend/access/transam/xact.c",
-			Expected: "ReadyForQuery 'E', then 25P02 for any statement, then 'I' after ROLLBACK.",
+			Expected: "ReadyForQuery 'E', then 25P02 for any statement, then 'I' after ROLLBACK",
 			Means:    "Half a transaction may be committed.", Run: cancelTransaction,
 		},
 		clearCase(), tlsCase(), clearForTLSCase(), tlsForClearCase(),
@@ -63,7 +63,7 @@ func cancelCases() []Case {
 		formCase("257-bytes", "A CancelRequest with a key of 257 bytes, one more than is allowed, does nothing.", Differs, func(s *Session) []byte { return CancelPacket(s.PID, padded(s.Key, 257)) }),
 		{
 			ID: "cancel.crowd", Group: GroupCancel, Title: "With all of our connections busy each cancel ends its own statement and no other.",
-			Source: cancelSection, Expected: "Each session's own request ends its statement; no other ends.",
+			Source: cancelSection, Expected: "each session's own request ends its statement; no other ends",
 			Means: "Under load, when cancels matter most, they are lost or end somebody else's statement.", Run: cancelCrowd,
 		},
 	}
@@ -118,7 +118,7 @@ func cancelPipeline(ctx context.Context, b *Bench) Result {
 func clearCase() Case {
 	return Case{
 		ID: "cancel.clear", Group: GroupCancel, Title: "A session in clear can be cancelled in clear.",
-		Source: cancelSection, Expected: "The statement ends with ERROR 57014.", Means: lostCancel,
+		Source: cancelSection, Expected: "the statement ends with ERROR 57014", Means: lostCancel,
 		Run: mixed(func(ctx context.Context, b *Bench) (*Conn, error) { return b.DialPlain(ctx) }, InClear),
 	}
 }
@@ -130,7 +130,7 @@ func tlsCase() Case {
 	return Case{
 		ID: "cancel.tls", Group: GroupCancel, Title: "A session over TLS can be cancelled over TLS.",
 		Source:   cancelSection + "; libpq.sgml, PQcancelStart: encrypted as the session",
-		Expected: "The statement ends with ERROR 57014.",
+		Expected: "the statement ends with ERROR 57014",
 		Means:    "Clients that encrypt their cancels (libpq from 17, pgx, npgsql, asyncpg) can't cancel.", Run: mixed(overTLS, OverTLS),
 	}
 }
@@ -139,7 +139,7 @@ func clearForTLSCase() Case {
 	return Case{
 		ID: "cancel.clear-for-tls", Group: GroupCancel, Title: "A session over TLS can be cancelled in clear.",
 		Source:   cancelSection + "; src/backend/tcop/backend_startup.c looks at a CancelRequest before pg_hba.conf",
-		Expected: "The statement ends with ERROR 57014.",
+		Expected: "the statement ends with ERROR 57014",
 		Means:    "psql, psycopg2, pgjdbc and node-postgres cancel in clear whatever their session uses: with these nothing can be cancelled.", Run: mixed(overTLS, InClear),
 	}
 }
@@ -148,7 +148,7 @@ func tlsForClearCase() Case {
 	return Case{
 		ID: "cancel.tls-for-clear", Group: GroupCancel, Title: "A session in clear can be cancelled over TLS.",
 		Source:   "src/backend/tcop/backend_startup.c: a CancelRequest is taken in clear and behind SSLRequest",
-		Expected: "The statement ends with ERROR 57014.", Means: lostCancel,
+		Expected: "the statement ends with ERROR 57014", Means: lostCancel,
 		Run: mixed(func(ctx context.Context, b *Bench) (*Conn, error) { return b.DialPlain(ctx) }, OverTLS),
 	}
 }

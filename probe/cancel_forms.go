@@ -13,7 +13,7 @@ func formCase(name, title string, hit Verdict, packet func(*Session) []byte) Cas
 	return Case{
 		ID: "cancel." + name, Group: GroupCancel, Title: title,
 		Source:   "protocol.sgml, CancelRequest; src/backend/tcop/backend_startup.c ProcessCancelRequestPacket, src/backend/storage/ipc/procsignal.c SendCancelRequest",
-		Expected: "The statement runs on; no byte, then FIN.",
+		Expected: "the statement runs on; no byte, then FIN",
 		Means:    "Who doesn't know the key can end statements, or a client that sends such a request hangs.",
 		Run:      func(ctx context.Context, b *Bench) Result { return cancelForm(ctx, b, hit, packet) },
 	}

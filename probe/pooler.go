@@ -13,12 +13,12 @@ func poolerCases() []Case {
 		{
 			ID: "pooler.sharing", Group: GroupPooler, Title: "Each session has a server process of its own, while it lasts and after.",
 			Source:   "pg_backend_pid() of several sessions; PostgreSQL starts a process for each",
-			Expected: "As many processes as sessions, and new ones for new sessions. A pooler shares them: that is what it is for.",
+			Expected: "as many processes as sessions, and new ones for new sessions. A pooler shares them: that is what it is for",
 			Means:    "There is a pooler in between: what belongs to a session (settings, temporary tables, locks) may not last, or meet another client.", Run: poolerSharing,
 		}, {
 			ID: "pooler.waiting-cancel", Group: GroupPooler, Title: "A client that waits for a server can be cancelled.",
 			Source:   "protocol.sgml, Canceling Requests in Progress, seen by a client: its query was sent and is not answered",
-			Expected: "ERROR 57014 and ReadyForQuery at once; the query never runs.",
+			Expected: "ERROR 57014 and ReadyForQuery at once; the query never runs",
 			Means:    "When all servers are busy, when people do press Ctrl-C, nothing happens.", Run: poolerWaiting,
 		},
 	}

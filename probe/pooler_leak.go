@@ -6,7 +6,7 @@ func (st state) asCase() Case {
 	return Case{
 		ID: "pooler.leak-" + st.name, Group: GroupPooler, Title: st.title + " of one client is not met by another.",
 		Source:   "what belongs to a session ends with it: sql-set.html, sql-createtable.html, sql-prepare.html, explicit-locking.html, sql-listen.html",
-		Expected: "Another client on the same server process doesn't find it, neither while its owner is connected nor after.",
+		Expected: "another client on the same server process doesn't find it, neither while its owner is connected nor after",
 		Means:    st.means, Run: func(ctx context.Context, b *Bench) Result { return st.look(ctx, b) },
 	}
 }

@@ -56,7 +56,7 @@ too late. On a faulty pooler THEY MAY END ANOTHER SESSION'S QUERY. Don't use it 
 	fl.StringVar(&f.json, "json", "", "write the findings to `FILE` as JSON (docs/check.schema.json); - is standard output")
 	fl.StringVar(&f.html, "html", "", "write a page to `FILE`")
 	fl.StringVar(&f.junit, "junit", "", "write the findings to `FILE` as JUnit's XML")
-	fl.StringVar(&f.compare, "compare", "", "check `DSN2` too, and show both side by side: direct and through a proxy")
+	fl.StringVar(&f.compare, "compare", "", "check `DSN2` too, and show both side by side: through a proxy and direct; the exit status is of the first")
 	fl.IntVar(&f.tries, "tries", probe.DefaultTries, "how often what depends on luck is tried, `N`")
 	fl.IntVar(&f.connections, "connections", probe.DefaultConnections, "how many connections may be used at once, `N`")
 	fl.StringVar(&f.known, "known", "", "`FILE` of accepted failures: a JSON array of {\"id\", \"reason\"}")
@@ -94,6 +94,12 @@ func (f *checkFlags) run(ctx context.Context, s surroundings, args []string) err
 	if err != nil {
 		return err
 	}
+	var second *probe.Target
+	if f.compare != "" {
+		if second, err = probe.ParseTarget(f.compare); err != nil {
+			return fmt.Errorf("--compare: %w", err)
+		}
+	}
 	report, err := f.check(ctx, s, target)
 	if err != nil {
 		return unable(err)
@@ -101,7 +107,16 @@ func (f *checkFlags) run(ctx context.Context, s surroundings, args []string) err
 	for _, remark := range report.Accept(known) {
 		fmt.Fprintf(s.stderr, "cancello: --known: %s\n", remark)
 	}
-	if err := f.write(s, report); err != nil {
+	if second == nil {
+		err = f.write(s, report)
+	} else {
+		var other probe.Report
+		if other, err = f.check(ctx, s, second); err != nil {
+			return unable(fmt.Errorf("--compare: %w", err))
+		}
+		err = f.writeBoth(s, probe.Comparison{A: report, B: other})
+	}
+	if err != nil {
 		return unable(err)
 	}
 	if ctx.Err() != nil {
@@ -135,15 +150,36 @@ func (f *checkFlags) write(s surroundings, r probe.Report) error {
 	}{
 		{f.json, probe.WriteJSON},
 		{f.junit, probe.WriteJUnit},
+		{f.html, probe.WriteHTML},
 	} {
 		if err := toFile(s, out.file, func(w io.Writer) error { return out.write(w, r) }); err != nil {
 			return err
 		}
 	}
-	if f.json == "-" || f.junit == "-" {
+	if f.json == "-" || f.junit == "-" || f.html == "-" {
 		return nil
 	}
 	return probe.WriteText(s.stdout, r, wantsColour(s))
+}
+
+// writeBoth is write for a comparison. JUnit's XML is of the first system alone.
+func (f *checkFlags) writeBoth(s surroundings, c probe.Comparison) error {
+	for _, out := range []struct {
+		file  string
+		write func(io.Writer) error
+	}{
+		{f.json, func(w io.Writer) error { return probe.WriteCompareJSON(w, c) }},
+		{f.junit, func(w io.Writer) error { return probe.WriteJUnit(w, c.A) }},
+		{f.html, func(w io.Writer) error { return probe.WriteCompareHTML(w, c) }},
+	} {
+		if err := toFile(s, out.file, out.write); err != nil {
+			return err
+		}
+	}
+	if f.json == "-" || f.junit == "-" || f.html == "-" {
+		return nil
+	}
+	return probe.WriteCompareText(s.stdout, c, wantsColour(s))
 }
 
 // toFile writes a file whole; "-" is standard output, "" nothing.
