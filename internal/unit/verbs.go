@@ -21,30 +21,94 @@ func Verbs(sql []byte) (commitsIt, beginsIt bool) {
 func begins(w []byte) bool  { return is(w, "begin") || is(w, "start") }
 func commits(w []byte) bool { return is(w, "commit") || is(w, "end") || is(w, "prepare") }
 
-// anyStatement calls match with the first word of each statement until one matches. The text is split at every
-// semicolon, also inside literals, which can only find more; where a literal might hide the end of a comment, or a
-// comment the end of a literal, every word is taken for a first one.
+// anyStatement calls match with the first word of each statement until one matches. Comments and literals are passed as
+// PostgreSQL's scanner does; only what a backslash in a plain literal means depends on standard_conforming_strings, so from
+// there on every word is taken for a first one.
 func anyStatement(sql []byte, match func([]byte) bool) bool {
-	for first := true; ; first = false {
-		if !first && ambiguous(sql) {
-			return anyWord(sql, match)
+	first := true // no word of the statement has been seen
+	for i := 0; i < len(sql); {
+		n, sure := skip(sql, i)
+		if !sure {
+			return anyWord(sql[i:], match)
 		}
-		sql = skipBlank(sql)
-		n := wordLen(sql)
-		if n > 0 && match(sql[:n]) {
-			return true
+		switch c := sql[i]; {
+		case n > 0:
+			i += n
+			first = first && (c == '-' || c == '/') // a comment stands in front of a first word, a literal does not
+		case c == ';':
+			first = true
+			i++
+		case isWord(c):
+			n := wordLen(sql[i:])
+			if first && match(sql[i:i+n]) {
+				return true
+			}
+			first = false
+			i += n
+		default:
+			first = first && (c == '(' || isBlank(c))
+			i++
 		}
-		end := bytes.IndexByte(sql, ';')
-		if end < 0 {
-			return false
-		}
-		sql = sql[end+1:]
 	}
+	return false
 }
 
-// ambiguous tells whether comments and literals may hide each other's ends in what follows a semicolon.
-func ambiguous(sql []byte) bool {
-	return bytes.Contains(sql, []byte("--")) || bytes.Contains(sql, []byte("/*"))
+// skip is the length of the comment or literal that starts at sql[i], 0 if none does. sure is false where that depends on
+// the server's settings. One that does not end goes to the end of the text.
+func skip(sql []byte, i int) (n int, sure bool) {
+	rest := sql[i:]
+	switch {
+	case rest[0] == '\'':
+		return literal(rest, i > 0 && sql[i-1]|0x20 == 'e' && (i < 2 || !isWord(sql[i-2])))
+	case rest[0] == '"':
+		return 1 + until(rest[1:], []byte{'"'}), true
+	case rest[0] == '$' && (i == 0 || !isWord(sql[i-1])):
+		return dollars(rest), true
+	case bytes.HasPrefix(rest, []byte("--")):
+		if n = bytes.IndexAny(rest, "\n\r"); n < 0 {
+			n = len(rest)
+		}
+		return n, true
+	case bytes.HasPrefix(rest, []byte("/*")):
+		return len(rest) - len(skipComment(rest)), true
+	}
+	return 0, true
+}
+
+// literal is the length of a literal in single quotes. A doubled quote reads as the end of one and the start of another,
+// which comes to the same.
+func literal(b []byte, escapes bool) (n int, sure bool) {
+	for n = 1; n < len(b); n++ {
+		switch {
+		case b[n] == '\'':
+			return n + 1, true
+		case b[n] == '\\' && !escapes:
+			return 0, false
+		case b[n] == '\\':
+			n++
+		}
+	}
+	return len(b), true
+}
+
+// dollars is the length of a dollar-quoted literal, 0 if it is none but a parameter such as $1.
+func dollars(b []byte) int {
+	n := 1
+	for n < len(b) && isWord(b[n]) {
+		n++
+	}
+	if n == len(b) || b[n] != '$' || (n > 1 && b[1] >= '0' && b[1] <= '9') {
+		return 0
+	}
+	return n + 1 + until(b[n+1:], b[:n+1])
+}
+
+// until is the length of b up to and with the first end in it, all of b if there is none.
+func until(b, end []byte) int {
+	if at := bytes.Index(b, end); at >= 0 {
+		return at + len(end)
+	}
+	return len(b)
 }
 
 func anyWord(sql []byte, match func([]byte) bool) bool {
@@ -60,24 +124,28 @@ func anyWord(sql []byte, match func([]byte) bool) bool {
 
 func wordLen(b []byte) int {
 	n := 0
-	for n < len(b) && b[n]|0x20 >= 'a' && b[n]|0x20 <= 'z' {
+	for n < len(b) && isWord(b[n]) {
 		n++
 	}
 	return n
 }
 
+// isWord tells whether c may stand in an identifier.
+func isWord(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '_' || c >= 0x80
+}
+
+func isBlank(c byte) bool { return bytes.IndexByte([]byte(" \t\n\r\f\v\x00"), c) >= 0 }
+
 // skipBlank passes white space, comments, stray semicolons and opening parentheses.
 func skipBlank(b []byte) []byte {
 	for len(b) > 0 {
+		n, _ := skip(b, 0)
 		switch {
-		case bytes.IndexByte([]byte(" \t\n\r\f\v;("), b[0]) >= 0:
+		case n > 0 && (b[0] == '-' || b[0] == '/'):
+			b = b[n:]
+		case b[0] == ';' || b[0] == '(' || isBlank(b[0]) && b[0] != 0:
 			b = b[1:]
-		case len(b) > 1 && b[0] == '-' && b[1] == '-':
-			for len(b) > 0 && b[0] != '\n' && b[0] != '\r' {
-				b = b[1:]
-			}
-		case len(b) > 1 && b[0] == '/' && b[1] == '*':
-			b = skipComment(b)
 		default:
 			return b
 		}
@@ -122,5 +190,5 @@ func is(b []byte, word string) bool {
 // Opens tells whether a text that may be cut shows its first word whole.
 func Opens(sql []byte) bool {
 	sql = skipBlank(sql)
-	return wordLen(sql) < len(sql)
+	return wordLen(sql) < len(sql) || len(sql) > 0 && (sql[0] >= '0' && sql[0] <= '9') // no verb starts with a digit
 }

@@ -37,11 +37,25 @@ func TestBegins(t *testing.T) {
 		"select 1; select 2":                        false,
 		"prepare p as select 1":                     false,
 		"\xff\xfe":                                  false,
-		"select '; begin'":                          true, // in doubt: yes
-		"begin_work":                                true, // so too
-		"select ';--'; select start from t":         true,
-		"create function f() as $$ begin; end $$":     false,
-		"create function f() as $$ select 1; begin $": true,
+		"select '; begin'":                          false,
+		"begin_work":                                false,
+		"select ';--'; select start from t":         false,
+		"select '\\'; begin; select '":              true, // in doubt: yes
+		"select '\\'; begin'":                       true,
+		"select E'\\'; begin; '":                    false,
+		"select e'\\'' ; begin":                     true,
+		"select name'\\'; begin":                    true,
+		"select 'it''s; begin'":                     false,
+		"select 'it''s'; begin":                     true,
+		"select \"; begin\"":                        false,
+		"select $1; begin":                          true,
+		"select a$b; begin; $b":                     true,
+		"do $x$ ; begin; $$ ; begin; $x$":           false,
+		"do $x$ ; $x$; begin":                       true,
+		"select 1; begin_work":                      false,
+		"select 1; /* '; */ begin":                  true,
+		"create function f() as $$ begin; end $$":   false,
+		"create function f() as $$ select 1; begin $": false,
 	} {
 		if got := Begins([]byte(sql)); got != want {
 			t.Errorf("%q begins a transaction: %v, want %v", sql, got, want)
@@ -63,6 +77,8 @@ func TestCommits(t *testing.T) {
 		"begin":                            false,
 		"select case when true then 1 end": false,
 		"endless":                          false,
+		"do $$ begin perform 1; end $$":    false,
+		"insert into t values ('a; end')":  false,
 		"":                                 false,
 	} {
 		if got := Commits([]byte(sql)); got != want {
