@@ -108,9 +108,14 @@ var listening = regexp.MustCompile(`listening on (\S+) `)
 // serveProcess starts "cancello serve" in the form that scripts use, and waits until it listens.
 func serveProcess(t *testing.T, s *fake.Server, args ...string) *process {
 	t.Helper()
-	args = append([]string{"serve", "--listen", "127.0.0.1:0",
+	return startProcess(t, append([]string{"serve", "--listen", "127.0.0.1:0",
 		"--upstream", fmt.Sprintf("postgres://ann@127.0.0.1:%d/db", s.Port()),
-		"--pool-mode", "transaction", "--pool-size", "2", "--auth", "trust"}, args...)
+		"--pool-mode", "transaction", "--pool-size", "2", "--auth", "trust"}, args...)...)
+}
+
+// startProcess starts cancello and waits until it listens.
+func startProcess(t *testing.T, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(os.Args[0], args...), done: make(chan error, 1), more: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	stderr, err := p.cmd.StderrPipe()
