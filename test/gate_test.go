@@ -88,11 +88,15 @@ type gateOptions struct {
 	authFile  string   // path; see userlist
 	set       []string // KEY=VALUE each
 	env       []string // more environment for the child: NAME=VALUE each
+	file      string   // path of a configuration file
 }
 
 // args is the command line.
 func (o gateOptions) args() []string {
 	a := []string{"serve", "--listen", "127.0.0.1:0"}
+	if o.file != "" {
+		a = append(a, o.file)
+	}
 	for _, u := range o.upstreams {
 		a = append(a, "--upstream", u)
 	}
