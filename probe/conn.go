@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -181,4 +182,19 @@ func timedOut(err error) bool { return err != nil && ending(err) == Open }
 // gone says whether an error means that the server ended the connection.
 func gone(err error) bool {
 	return err != nil && ending(err) != Open
+}
+
+// hungUp says whether it did so as servers do: with FIN, or with RST where it had not read everything. Which of the two it
+// is depends on the moment, so a verdict should not.
+func hungUp(err error) bool {
+	return err != nil && (ending(err) == Closed || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+}
+
+// plainly is an error without the addresses of the connection, which are others each time.
+func plainly(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op != "dial" {
+		return op.Err.Error()
+	}
+	return err.Error()
 }

@@ -98,13 +98,13 @@ func askSSL(ctx context.Context, b *Bench) (*Conn, byte, error) {
 
 // mute words why no byte came.
 func mute(err error) string {
-	switch ending(err) {
-	case Closed:
+	switch {
+	case hungUp(err):
 		return "the connection is closed without an answer"
-	case Open:
+	case timedOut(err):
 		return "no answer"
 	}
-	return "the connection ends: " + err.Error()
+	return "the connection ends: " + plainly(err)
 }
 
 // loginOver goes on with a login where that gives no password away: what the connection string demands of TLS holds
@@ -142,7 +142,7 @@ func encryptionSSL(ctx context.Context, b *Bench) Result {
 		return Conclude(Fail, "%q", answer)
 	}
 	if err := c.StartTLS(b.TLSConfig()); err != nil {
-		return Conclude(Fail, "'S', and then the TLS handshake fails: %v", err)
+		return Conclude(Fail, "'S', and then the TLS handshake fails: %s", plainly(err))
 	}
 	return loginOver(b, c, "'S', "+tls.VersionName(c.State.Version))
 }
@@ -159,7 +159,7 @@ func encryptionTwice(ctx context.Context, b *Bench) Result {
 	switch first {
 	case 'S':
 		if err := c.StartTLS(b.TLSConfig()); err != nil {
-			return Conclude(Unknown, "the TLS handshake fails: %v", err)
+			return Conclude(Unknown, "the TLS handshake fails: %s", plainly(err))
 		}
 		where = "inside TLS"
 	case 'N':
@@ -223,7 +223,7 @@ func encryptionSmuggled(ctx context.Context, b *Bench) Result {
 	case err == nil && answer == 'E':
 		return Conclude(Pass, "refused with an error")
 	case err != nil || answer != 'S':
-		return Conclude(Unknown, "SSLRequest is answered %q now (%v)", answer, err)
+		return Conclude(Unknown, "SSLRequest is answered otherwise now")
 	}
 	if err := c.StartTLS(b.TLSConfig()); err != nil {
 		if timedOut(err) {
@@ -309,7 +309,7 @@ func encryptionWrongALPN(ctx context.Context, b *Bench) Result {
 	}
 	c, answer, err := askSSL(ctx, b)
 	if err != nil || answer != 'S' {
-		return Conclude(Unknown, "SSLRequest is answered %q now (%v)", answer, err)
+		return Conclude(Unknown, "SSLRequest is answered otherwise now")
 	}
 	conf := b.TLSConfig()
 	conf.NextProtos = []string{"http/1.1"}
@@ -372,7 +372,7 @@ func encryptionGSSThenSSL(ctx context.Context, b *Bench) Result {
 		return Conclude(Fail, "SSLRequest alone is answered %q, behind GSSENCRequest %q", alone, behind)
 	case behind == 'S':
 		if err := c.StartTLS(b.TLSConfig()); err != nil {
-			return Conclude(Fail, "'S', and then the TLS handshake fails: %v", err)
+			return Conclude(Fail, "'S', and then the TLS handshake fails: %s", plainly(err))
 		}
 	}
 	return Conclude(Pass, "%q, as alone", behind)

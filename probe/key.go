@@ -196,7 +196,7 @@ func keyBackend(ctx context.Context, b *Bench) Result {
 	}
 	a, err := s.Query("SELECT pg_backend_pid()")
 	if err != nil {
-		return Conclude(Unknown, "SELECT pg_backend_pid() is not answered: %v", err)
+		return Conclude(Unknown, "SELECT pg_backend_pid() is not answered: %s", mute(err))
 	}
 	if e := a.Err(); e != nil {
 		return Conclude(Unknown, "SELECT pg_backend_pid() fails: %s", e)

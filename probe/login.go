@@ -133,8 +133,8 @@ func failure(err error) string {
 		return "the login makes no sense: " + odd.what
 	case timedOut(err):
 		return "the server falls silent during the login"
-	case ending(err) == Closed:
+	case hungUp(err):
 		return "the server closes the connection during the login, without a word"
 	}
-	return "the login fails: " + err.Error()
+	return "the login fails: " + plainly(err)
 }

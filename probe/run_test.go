@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -222,6 +224,8 @@ func TestFailureWords(t *testing.T) {
 		{fmt.Errorf("at a place: %w", &ServerError{"FATAL", "28000", "no"}), `refused: FATAL 28000 "no"`},
 		{&malformed{"two heads"}, "no sense: two heads"},
 		{os.ErrDeadlineExceeded, "falls silent"},
+		{io.EOF, "closes the connection during the login"},
+		{fmt.Errorf("read: %w", syscall.ECONNRESET), "closes the connection during the login"},
 		{net.ErrClosed, "fails"},
 		{errors.New("reset"), "fails: reset"},
 	} {

@@ -142,7 +142,7 @@ func startupReady(ctx context.Context, b *Bench) Result {
 		case timedOut(err):
 			return Conclude(Pass, "ReadyForQuery 'I', then silence")
 		case err != nil:
-			return Conclude(Fail, "the connection ends behind ReadyForQuery: %v", err)
+			return Conclude(Fail, "behind ReadyForQuery: %s", mute(err))
 		case !strings.ContainsRune("SNAK", rune(m.Type)): // a late key is for startup.key
 			return Conclude(Fail, "%s comes behind ReadyForQuery, unasked", name(m))
 		}
