@@ -1,6 +1,10 @@
 package engine
 
-import "cancello/internal/wire"
+import (
+	"io"
+
+	"cancello/internal/wire"
+)
 
 // clientClosed: a client's connection is gone.
 func (e *Engine) clientClosed(c *client, err error) {
@@ -8,7 +12,7 @@ func (e *Engine) clientClosed(c *client, err error) {
 		return
 	}
 	reason := "client closed the connection"
-	if err != nil {
+	if err != nil && err != io.EOF {
 		reason = err.Error()
 	}
 	e.leave(c, reason)

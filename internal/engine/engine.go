@@ -80,7 +80,7 @@ func (e *Engine) Sent(now time.Duration, c Conn, n int) {
 	}
 }
 
-// Closed: c is gone, by our doing or not. It is the last that is heard of it.
+// Closed: c is gone, by our doing (err is nil), by the peer's FIN (io.EOF), or broken. It is the last that is heard of it.
 func (e *Engine) Closed(now time.Duration, c Conn, err error) {
 	e.now = now
 	p := e.peer(c)

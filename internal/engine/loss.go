@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io"
 	"strings"
 
 	"cancello/internal/event"
@@ -20,7 +21,7 @@ type loss struct {
 // serverClosed: a server's connection is gone.
 func (e *Engine) serverClosed(s *server, err error) {
 	reason := "the server closed the connection"
-	if err != nil {
+	if err != nil && err != io.EOF {
 		reason = err.Error()
 	}
 	e.lose(s, loss{reason: reason})

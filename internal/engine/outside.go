@@ -21,7 +21,8 @@ func MakeConn(index, generation uint32) Conn { return Conn(generation)<<32 | Con
 // Server names one server connection, from Dial on. The engine mints it and never uses it twice.
 type Server uint64
 
-// Order names one cancel to be carried to a server. The engine mints it and never uses it twice.
+// Order names one cancel to be carried to a server. The engine mints it and never uses it for another cancel; it may
+// Carry it again when the last Carry has been answered by CancelDone.
 type Order uint64
 
 // Login names one client that authenticated and waits for its Verdict. Outside mints it.
@@ -126,6 +127,8 @@ type Failure struct {
 	// Refused is set when the server itself answered with an ErrorResponse; Code is its SQLSTATE then.
 	Refused bool
 	Code    string
+	// Unable is set when the server asked for what we don't have: a password, or a method that we don't speak.
+	Unable  bool
 	Message string // for people, without secrets
 }
 

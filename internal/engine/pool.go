@@ -272,7 +272,11 @@ func (p *pool) waitedTooLong(limit time.Duration) sqlstate.Error {
 // failWaiting tells all who wait for the pool that it cannot be had.
 func (e *Engine) failWaiting(p *pool, f Failure) {
 	err := sqlstate.NoServer(p.upstream.name + ": " + f.Message)
-	err.Code = f.Code
+	refusal := err.Fatal()
+	if f.Refused {
+		err.Code = f.Code
+		refusal = sqlstate.ServerRefused(p.upstream.name, f.Code, f.Message)
+	}
 	for {
 		c, waits := p.Line.First()
 		if !waits {
@@ -281,7 +285,7 @@ func (e *Engine) failWaiting(p *pool, f Failure) {
 		e.refuseWaiting(c, err)
 	}
 	for len(p.logins) > 0 {
-		e.refuseLogin(p.logins[0], sqlstate.ServerRefused(p.upstream.name, f.Code, f.Message))
+		e.refuseLogin(p.logins[0], refusal)
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ import (
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
 //	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
 //	dialed sN [keyless] [extras]      a server is there; what it reports besides is the input
-//	dial-failed sN [code=C]           the input is the message
+//	dial-failed sN [code=C | unable]  the input is the message
 //	client cN [bytes=N], server sN [bytes=N] [more]   bytes arrive; what is cut off comes first the next time
 //	closed cN | sN                    the peer has gone
 //	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
@@ -205,7 +206,7 @@ func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
 		w.dialed(n, !td.HasArg("keyless"), td.HasArg("extras"), params(td.Input))
 		return
 	}
-	f := Failure{Message: td.Input}
+	f := Failure{Message: td.Input, Unable: td.HasArg("unable")}
 	if td.HasArg("code") {
 		f.Refused = true
 		td.ScanArgs(t, "code", &f.Code)
@@ -281,7 +282,7 @@ func (w *world) conn(t *testing.T, td *datadriven.TestData) {
 	switch td.Cmd {
 	case "closed":
 		delete(w.byName, name)
-		var err error
+		err := io.EOF
 		if td.HasArg("reset") {
 			err = errors.New("connection reset by peer")
 		}

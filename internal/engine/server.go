@@ -115,10 +115,11 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	e.checkDrained()
 }
 
-// hopeless tells whether trying again soon would meet the same answer: the server refused who we are or what we want.
+// hopeless tells whether trying again soon would meet the same answer: the server refused who we are or what we want, or
+// wants what we don't have.
 func hopeless(f Failure) bool {
 	if !f.Refused || len(f.Code) != 5 {
-		return false
+		return f.Unable
 	}
 	switch f.Code[:2] {
 	case "28", "3D", "42", "22", "0A", "08":

@@ -76,14 +76,20 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 // repeat the upstream, which the engine knows, and holds no secret.
 func failure(t engine.Target, err error) engine.Failure {
 	var no *refusal
+	var cannot *unableError
 	switch {
 	case errors.As(err, &no):
 		return engine.Failure{Refused: true, Code: no.code, Message: no.message}
+	case errors.As(err, &cannot):
+		return engine.Failure{Unable: true, Message: cannot.Error()}
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return engine.Failure{Message: fmt.Sprintf("it did not let us in within server_connect_timeout = %v", t.Timeout)}
 	}
 	return engine.Failure{Message: netReason(err)}
 }
+
+// unableError is what keeps us from logging in as the server wants it.
+type unableError struct{ error }
 
 // refusal is an ErrorResponse from a server that we wanted to log in to.
 type refusal struct{ code, message string }

@@ -213,6 +213,28 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
+// The engine is told where trying again would not help, so that nobody waits for it.
+func TestUnableToLogIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		fake   fake.Config
+		unable bool
+		text   string
+	}{
+		"no password":    {fake.Config{Auth: fake.SCRAM, User: "ann", Password: "secret"}, true, "there is none"},
+		"unknown method": {fake.Config{Greet: func(s *fake.Session) { s.Send(fake.Msg('R', 7)); s.Read() }}, true, "Kerberos"},
+		"closed":         {fake.Config{Greet: func(s *fake.Session) { s.Conn.Close() }}, false, "closed the connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fake.NewServer(t, c.fake)
+			w := start(t, newScript())
+			w.dialTo(1, target(s))
+			if f := next(t, w.script.failed, "the failure"); f.Unable != c.unable || f.Refused || !strings.Contains(f.Message, c.text) {
+				t.Errorf("failure %+v, want unable %v and %q", f, c.unable, c.text)
+			}
+		})
+	}
+}
+
 func TestPasswordPlaces(t *testing.T) {
 	dir := t.TempDir()
 	s := fake.NewServer(t, fake.Config{Auth: fake.Cleartext, User: "ann", Password: "right"})

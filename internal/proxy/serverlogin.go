@@ -94,7 +94,9 @@ func (l *serverLogin) negotiate(body []byte) error {
 func (l *serverLogin) authenticate(body []byte) error {
 	var send []byte
 	step := func() (err error) {
-		send, l.authOK, err = l.auth.Receive(body)
+		if send, l.authOK, err = l.auth.Receive(body); err != nil {
+			err = &unableError{err}
+		}
 		return err
 	}
 	var err error
