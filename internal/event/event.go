@@ -5,7 +5,7 @@ import "time"
 // Event is a fact that happened. Consumers switch on the concrete type.
 type Event interface{ event() }
 
-// Outcome is how one CancelRequest ended (docs/cancel.md). Each request has exactly one.
+// Outcome is how one CancelRequest ended. Each request has exactly one.
 type Outcome uint8
 
 // The outcomes, in the order of a cancel's way.
@@ -16,7 +16,7 @@ const (
 	Swallowed                   // sent, and still running at cancel_timeout: left to PostgreSQL
 	Idle                        // the client had nothing running
 	Unqueued                    // the unit was waiting for a server and was answered 57014 by Cancello
-	Disconnected                // the server has no key: its connection was closed
+	Disconnected                // its server was closed while the unit ran: it has no key of its own, or the cancel broke off
 	UnknownKey                  // no client has this key
 	Forged                      // a 3.2 key whose MAC is wrong
 	Malformed                   // not a CancelRequest we could read a key from
