@@ -152,11 +152,14 @@ func (s *server) tracks(name, value []byte) {
 func (e *Engine) command(s *server, sql string) {
 	s.busy = true
 	s.step++
-	step := s.step
+	step, what := s.step, sql
+	if s.phase == applying {
+		what = "its client's settings" // the values are the client's: they don't belong in a log
+	}
 	e.send(&s.link, wire.AppendQuery(nil, sql))
 	e.after(e.cfg.Timeouts.ServerConnect, func() {
 		if s.step == step && s.busy && s.phase != dead {
-			e.dismiss(s, "no answer within server_connect_timeout to: "+sql)
+			e.dismiss(s, "no answer within server_connect_timeout to: "+what)
 		}
 	})
 }
