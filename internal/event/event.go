@@ -79,7 +79,7 @@ type DialFailed struct {
 	Reason                 string
 }
 
-// LoginRefused: an authenticated client was refused.
+// LoginRefused: a client was refused: it could not prove who it is, or there was no place for it.
 type LoginRefused struct {
 	User, Database, Remote string
 	Code, Reason           string

@@ -39,12 +39,6 @@ func InvalidMessageType(typ byte) Error {
 	return ProtocolViolation("invalid frontend message type " + strconv.Itoa(int(typ)))
 }
 
-// InvalidMessageLength: a length outside its type's bounds. PostgreSQL logs these words (pq_getmessage in pqcomm.c)
-// and closes; the client may as well hear them.
-func InvalidMessageLength() Error {
-	return ProtocolViolation("invalid message length")
-}
-
 // UnsupportedProtocol: a version that isn't spoken. message says which one and which are, in PostgreSQL's words.
 func UnsupportedProtocol(message string) Error {
 	return New(SeverityFatal, CodeFeatureNotSupported, message)

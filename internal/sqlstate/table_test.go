@@ -13,7 +13,6 @@ func everything(hostile string) map[string]Error {
 	return map[string]Error{
 		"ProtocolViolation":           ProtocolViolation("invalid message length"),
 		"InvalidMessageType":          InvalidMessageType('!'),
-		"InvalidMessageLength":        InvalidMessageLength(),
 		"UnsupportedProtocol":         UnsupportedProtocol("unsupported frontend protocol 4.0: server supports 3.0 to 3.2"),
 		"NoUserName":                  NoUserName(),
 		"TooManyConnections":          TooManyConnections(100),
@@ -46,7 +45,6 @@ func TestTable(t *testing.T) {
 	want := map[string]string{
 		"ProtocolViolation":           "FATAL 08P01 invalid message length",
 		"InvalidMessageType":          "FATAL 08P01 invalid frontend message type 33",
-		"InvalidMessageLength":        "FATAL 08P01 invalid message length",
 		"UnsupportedProtocol":         "FATAL 0A000 unsupported frontend protocol 4.0: server supports 3.0 to 3.2",
 		"NoUserName":                  "FATAL 28000 no PostgreSQL user name specified in startup packet",
 		"TooManyConnections":          "FATAL 53300 sorry, too many clients already",
