@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -150,5 +151,13 @@ func TestEachCancelCaseFails(t *testing.T) {
 		if !firstGroups(c) && !found[c.ID] {
 			t.Errorf("%s: no test where it fails", c.ID)
 		}
+	}
+}
+
+// TestEarlyError: PostgreSQL up to 16 refuses what came in clear behind SSLRequest when TLS stands.
+func TestEarlyError(t *testing.T) {
+	got := ask(t, "encryption.smuggled", fake.Knobs{Encryption: fake.EncryptionKnobs{TLS: true, TellEarly: true}}, patient)
+	if got.Verdict != Pass || !strings.Contains(got.Seen, "an error over TLS") {
+		t.Errorf("%s: %s\n%s", got.Verdict, got.Seen, lines(got.Evidence))
 	}
 }

@@ -77,7 +77,7 @@ type pageCase struct {
 // side is a case on one system.
 type side struct {
 	face
-	Letter, System, Seen, Expected, Meaning, Known, Evidence string
+	Letter, System, Seen, Meaning, Known, Evidence string
 }
 
 // symbols tell verdicts apart where colours don't.
@@ -133,7 +133,8 @@ func (p *page) add(pair Pair) {
 }
 
 func (s *side) fill(f Finding) {
-	s.face, s.Seen, s.Expected, s.Known = faceOf(f.Verdict), f.Seen, f.Expected, f.Known
+	s.face, s.Seen, s.Known = faceOf(f.Verdict), f.Seen, f.Known
+	s.Verdict = verdictText(f)
 	if f.Verdict == Fail || f.Verdict == Differs {
 		s.Meaning = f.Means
 	}

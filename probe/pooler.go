@@ -90,7 +90,7 @@ func poolerSharing(ctx context.Context, b *Bench) Result {
 	}
 	if shared || moved {
 		return Conclude(Differs, "a pooler that gives a server process to another client while both are connected (transaction or statement mode): %s, %s",
-			plural(len(open), "session"), several(len(seen), "process", "processes"))
+			plural(len(open), "session"), plural(len(seen), "process", "processes"))
 	}
 	for _, s := range open {
 		_ = s.Close()
@@ -112,13 +112,6 @@ func poolerSharing(ctx context.Context, b *Bench) Result {
 		_ = s.Close()
 	}
 	return Conclude(Pass, "%s, each with a process of its own, and later ones with new ones", plural(len(open), "session"))
-}
-
-func several(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // poolerWaiting holds servers until a client waits for one, and cancels that client.

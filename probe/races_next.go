@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -83,7 +84,7 @@ func sequence(ctx context.Context, b *Bench, n int, try func(*runner) error) Res
 	done := 0
 	for range repeat(n) {
 		if err := try(r); err != nil {
-			return excused(err)
+			return broken(done, err)
 		}
 		done++
 		if !r.next() {
@@ -91,6 +92,16 @@ func sequence(ctx context.Context, b *Bench, n int, try func(*runner) error) Res
 		}
 	}
 	return r.verdict(done, Fail)
+}
+
+// broken is a race that can't go on, after n tries that did no harm: a statement is not answered, or the session or a way
+// to it is lost.
+func broken(n int, err error) Result {
+	var e *excuse
+	if errors.As(err, &e) {
+		return excused(err)
+	}
+	return Conclude(Fail, "after %s: %s", plural(n, "good try", "good tries"), lostOrSilent(err))
 }
 
 func raceIdle(ctx context.Context, b *Bench) Result {
@@ -195,7 +206,7 @@ func raceNextAtOnce(ctx context.Context, b *Bench) Result {
 	for range repeat(b.many()) {
 		f, err := b.around(ctx, r)
 		if err != nil {
-			return excused(err)
+			return broken(before, err)
 		}
 		ready, hits := time.Now(), r.hits
 		alive := r.next()

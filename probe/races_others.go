@@ -62,7 +62,7 @@ func raceOthers(ctx context.Context, b *Bench) Result {
 	}
 	for _, err := range errs {
 		if err != nil {
-			return excused(err)
+			return broken(sent, err)
 		}
 	}
 	if hits > 0 {
@@ -139,25 +139,25 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 		return excused(err)
 	}
 	n := 0
-	for i := range repeat(b.many()) {
+	for range repeat(b.many()) {
 		two := append(Frame('Q', append([]byte(r.slow), 0)), Frame('Q', append([]byte(r.short), 0))...)
 		if err := r.s.Send(two); err != nil {
-			return excused(err)
+			return broken(n, err)
 		}
 		pause(ctx, 2*beat)
 		if _, err := b.CancelSession(ctx, AsSession, r.s); err != nil {
-			return excused(err)
+			return broken(n, err)
 		}
 		first, err := r.s.Await()
 		if err != nil {
-			return excused(err)
+			return broken(n, err)
 		}
 		if first.Err() == nil {
-			return Conclude(Fail, "try %d: the first query is not ended", i+1)
+			return Conclude(Fail, "try %d: the first query is not ended", n+1)
 		}
 		second, err := r.s.Await()
 		if !r.count(second, err) {
-			return Conclude(Fail, "try %d: %s", i+1, r.lost)
+			return Conclude(Fail, "try %d: %s", n+1, r.lost)
 		}
 		n++
 	}
@@ -182,12 +182,12 @@ func raceLatency(ctx context.Context, b *Bench) Result {
 	n := 0
 	for range repeat(2 * b.Tries) {
 		if err := r.s.Ask(r.slow); err != nil {
-			return excused(err)
+			return broken(n, err)
 		}
 		pause(ctx, 2*beat+rand.N(2*beat))
 		t, err := b.end(ctx, r.s, AsSession)
 		if err != nil {
-			return excused(err)
+			return broken(n, err)
 		}
 		n++
 		if !t.ended() {

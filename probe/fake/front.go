@@ -169,11 +169,15 @@ func (f *front) takeSSL() bool {
 	switch {
 	case k.BadHandshake:
 		return false
-	case len(early) > 0 && !k.Smuggle && !k.Discard:
+	case len(early) > 0 && !k.Smuggle && !k.Discard && !k.TellEarly:
 		return false // received unencrypted data after SSL request
 	}
 	f.in = nil
 	if !f.handshake(false) {
+		return false
+	}
+	if len(early) > 0 && k.TellEarly {
+		f.send(errorMessage("FATAL", "08P01", "received unencrypted data after SSL request"))
 		return false
 	}
 	if k.Smuggle {

@@ -75,6 +75,7 @@ type EncryptionKnobs struct {
 	AnyALPN      bool // a foreign ALPN name is no reason to end
 	Again        byte // how a second SSLRequest is answered: 0 with an error
 	Smuggle      bool // what came in clear behind SSLRequest is taken as sent over TLS
+	TellEarly    bool // what came in clear behind SSLRequest is refused over TLS, as up to PostgreSQL 16. No fault
 	Discard      bool // what came in clear behind SSLRequest is thrown away
 	GSSAnswer    byte // to GSSENCRequest; default 'N'; 'E' is an ErrorResponse
 	GSSHang      bool

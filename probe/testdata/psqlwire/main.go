@@ -130,7 +130,7 @@ func parse(_ context.Context, q wire.Query) (wire.PreparedStatements, error) {
 	case text == "":
 		return wire.Prepared(wire.NewStatement(func(_ context.Context, w wire.DataWriter, _ []wire.Parameter) error { return w.Empty() })), nil
 	case text == "select 1":
-		return wire.Prepared(wire.NewStatement(row("1"), wire.WithColumns(one))), nil
+		return wire.Prepared(wire.NewStatement(unlessFailed(row("1")), wire.WithColumns(one))), nil
 	case text == "select pg_backend_pid()":
 		return wire.Prepared(wire.NewStatement(func(ctx context.Context, w wire.DataWriter, p []wire.Parameter) error {
 			return row(strconv.Itoa(int(of(ctx).key.pid)))(ctx, w, p)
@@ -149,6 +149,16 @@ func parse(_ context.Context, q wire.Query) (wire.PreparedStatements, error) {
 		})), nil
 	}
 	return nil, psqlerr.WithCode(errors.New("this server knows no such statement"), codes.Syntax)
+}
+
+// unlessFailed refuses a statement in a block that has failed.
+func unlessFailed(run wire.PreparedStatementFn) wire.PreparedStatementFn {
+	return func(ctx context.Context, w wire.DataWriter, p []wire.Parameter) error {
+		if of(ctx).status.Load() == int32(types.ServerTransactionFailed) {
+			return psqlerr.WithCode(errors.New("current transaction is aborted"), codes.InFailedSQLTransaction)
+		}
+		return run(ctx, w, p)
+	}
 }
 
 func row(value string) wire.PreparedStatementFn {
