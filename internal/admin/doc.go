@@ -1,11 +1,18 @@
-// Package admin is what people and their tools ask a running Cancello over HTTP: is it well, is it ready, what does it
-// count.
+// Package admin is what people and their tools ask a running Cancello: over HTTP, is it well, is it ready, what does it
+// count; and at the console, the database "cancello", in SQL's clothes, who is here and what happened.
 //
 // Role: a driver. It may import config, event, sqlstate and wire; of other drivers nothing. What it shows and does is
-// given to it by app: it knows neither the engine nor the loop.
+// given to it by app: it knows neither the engine nor the loop. The console's protocol is pgproto3's, in plain
+// goroutines: it may be slow, and nobody waits for it.
+//
+// Where to look: http.go; console.go (who may), talk.go and extended.go (the protocol), statement.go (what was said),
+// show.go and views.go (what is shown), cancels.go and samples.go (what is remembered for that).
 //
 // Invariants: nothing here runs on the loop, and a client of this package that is slow or silent keeps nobody waiting
 // but itself: every wait has a deadline. Close ends every goroutine.
 //
-// Limits: maxConns HTTP connections at a time; maxHeader bytes of a request's header; no request body is read.
+// A name that nobody had to prove is worth nothing to the console but on this machine.
+//
+// Limits: maxConns HTTP connections and maxConsoles consoles at a time; maxHeader bytes of a request's header and
+// maxMessage of a message; no request body is read; keptCancels cancels are remembered.
 package admin

@@ -72,14 +72,14 @@ func (h *HTTP) Close() {
 func handler(c Checks) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, alive(r.Context(), c))
+		reply(w, alive(r.Context(), c))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if c.Draining() {
-			answer(w, errors.New("draining: new clients are turned away"))
+			reply(w, errors.New("draining: new clients are turned away"))
 			return
 		}
-		answer(w, alive(r.Context(), c))
+		reply(w, alive(r.Context(), c))
 	})
 	mux.Handle("GET /metrics", c.Metrics)
 	return mux
@@ -96,7 +96,7 @@ func alive(ctx context.Context, c Checks) error {
 	return err
 }
 
-func answer(w http.ResponseWriter, err error) {
+func reply(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if err != nil {

@@ -1,10 +1,12 @@
 package app
 
 import (
+	"context"
 	"crypto/rand"
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"cancello/internal/admin"
 	"cancello/internal/auth"
@@ -45,9 +47,13 @@ type App struct {
 	proxy   *proxy.Proxy
 	engine  *engine.Engine // touched on the loop alone
 	http    *admin.HTTP    // nil: none
-	sink    *obs.Sink
-	drained chan struct{}
-	once    struct{ drained, stopped sync.Once }
+	cancels admin.Cancels
+
+	sampling     sync.WaitGroup
+	stopSampling func()
+	sink         *obs.Sink
+	drained      chan struct{}
+	once         struct{ drained, stopped sync.Once }
 }
 
 // Start checks the configuration, listens, and lets clients in. It may look up the upstreams' names, for a few
@@ -70,6 +76,7 @@ func Start(o Options) (*App, error) {
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), config: o.Config,
 		sink: obs.New(o.Log), drained: make(chan struct{}),
 	}
+	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
 	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
 	a.proxy, err = proxy.New(proxy.Settings{
 		Config: o.Config,
@@ -81,6 +88,9 @@ func Start(o Options) (*App, error) {
 		Passwords: passwords(users, o.Getenv),
 		Emit:      func(e event.Event) { a.emit(e, o.Watch) },
 		Log:       o.Log,
+		Console: func(ctx context.Context, nc net.Conn, g proxy.Guest) {
+			console.Serve(ctx, nc, admin.Guest(g))
+		},
 	})
 	if err != nil {
 		a.sink.Close()
@@ -94,12 +104,18 @@ func Start(o Options) (*App, error) {
 		a.Stop()
 		return nil, err
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	a.stopSampling = stop
+	a.sampling.Go(func() { console.Sample(ctx) })
 	return a, nil
 }
 
 // emit passes an event to all who want it.
 func (a *App) emit(e event.Event, watch func(event.Event)) {
 	a.sink.Emit(e)
+	if c, ok := e.(event.CancelSettled); ok {
+		a.cancels.Add(time.Now(), c)
+	}
 	if watch != nil {
 		watch(e)
 	}
@@ -126,6 +142,10 @@ func (a *App) Failed() <-chan error { return a.proxy.Failed() }
 // Stop closes everything at once, and writes the last log lines. A second call does nothing.
 func (a *App) Stop() {
 	a.once.stopped.Do(func() {
+		if a.stopSampling != nil {
+			a.stopSampling()
+			a.sampling.Wait()
+		}
 		if a.http != nil {
 			a.http.Close()
 		}

@@ -19,6 +19,9 @@ type Config struct {
 	LogFormat        LogFormat
 }
 
+// Console is the database that is the console: no upstream can have that name.
+const Console = "cancello"
+
 // LogFormat is the form of the log's lines (log_format).
 type LogFormat uint8
 
@@ -103,6 +106,9 @@ func (m Method) String() string { return [...]string{"trust", "plain", "scram-sh
 type Auth struct {
 	Method Method
 	File   string // auth_file: PgBouncer's userlist; needed by Plain and SCRAM
+
+	AdminUsers []string // admin_users: may give commands at the console
+	StatsUsers []string // stats_users: may look at the console
 }
 
 // Pool is who holds how many servers.

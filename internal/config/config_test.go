@@ -143,7 +143,7 @@ func TestValidate(t *testing.T) {
 		{"trust on another look-alike", func(c *Config) { c.Listen = []string{"127.0.0.x:6432"} }, []string{"would let in anybody"}},
 		{"trust on loopback", func(c *Config) { c.Listen = []string{"127.9.9.9:6432", "localhost:6432", "[::1]:6432"} }, nil},
 		{"trust allowed", func(c *Config) { c.Listen, c.AllowRemoteTrust = []string{":6432"}, true }, nil},
-		{"passwords everywhere", func(c *Config) { c.Listen, c.Auth = []string{":6432"}, Auth{SCRAM, "users.txt"} }, nil},
+		{"passwords everywhere", func(c *Config) { c.Listen, c.Auth = []string{":6432"}, Auth{Method: SCRAM, File: "users.txt"} }, nil},
 		{"no file", func(c *Config) { c.Auth.Method = SCRAM }, []string{`auth_type = "scram-sha-256" needs auth_file`}},
 		{"no such method", func(c *Config) { c.Auth.Method = 9 }, []string{`auth_type = "9" is not allowed`}},
 		{"no database", func(c *Config) { c.Databases = nil }, []string{"--upstream"}},
@@ -208,7 +208,7 @@ func TestDiff(t *testing.T) {
 	old.Users = []User{{Name: "ann", PoolSize: Give(5)}}
 	updated.Users = []User{{Name: "bob", Mode: Give(Transaction)}}
 	updated.Listen = append(updated.Listen, "[::1]:1")
-	updated.Auth = Auth{Plain, "users.txt"}
+	updated.Auth = Auth{Method: Plain, File: "users.txt"}
 	updated.AllowRemoteTrust = true
 	updated.Pool.Mode = Transaction
 	updated.Cancel.Resend = 0
@@ -232,7 +232,7 @@ func TestDiff(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if kept := Keep(*old, *updated); cmp.Diff(old.Listen, kept.Listen) != "" || kept.Auth != updated.Auth || len(Diff(&kept, updated)) != 1 {
+	if kept := Keep(*old, *updated); cmp.Diff(old.Listen, kept.Listen) != "" || !cmp.Equal(kept.Auth, updated.Auth) || len(Diff(&kept, updated)) != 1 {
 		t.Errorf("kept more or less than what needs a restart: %v", Diff(&kept, updated))
 	}
 	for _, c := range []struct {

@@ -22,6 +22,10 @@ func general() []setting[Config] {
 			words: []string{"trust", "plain", "scram-sha-256"}, word: func(c *Config) choice { return &c.Auth.Method }},
 		{table: "auth", name: "auth_file", flag: "--auth-file", about: "users and passwords, as PgBouncer's `userlist.txt`; plain text in it logs in to servers, too. In a file, relative to that file's folder. Read again at each reload",
 			allowed: "the path of a file", text: func(c *Config) *string { return &c.Auth.File }},
+		{table: "auth", name: "admin_users", about: "who may give commands at the console, the database `cancello`",
+			absent: "nobody", allowed: "a list of users", list: func(c *Config) *[]string { return &c.Auth.AdminUsers }},
+		{table: "auth", name: "stats_users", about: "who may look at the console; with `auth_type = \"trust\"` everybody on this machine may",
+			absent: "nobody", allowed: "a list of users", list: func(c *Config) *[]string { return &c.Auth.StatsUsers }},
 
 		{table: "pool", name: "pool_mode", flag: "--pool-mode", about: "when a server goes to another client", when: NextLease,
 			words: modeWords(), word: func(c *Config) choice { return &c.Pool.Mode }},

@@ -80,7 +80,7 @@ func TestFile(t *testing.T) {
 	want := &Config{
 		Listen:           []string{"127.0.0.1:6432", "[::1]:6432"},
 		AllowRemoteTrust: true,
-		Auth:             Auth{SCRAM, "users.txt"},
+		Auth:             Auth{SCRAM, "users.txt", []string{"root"}, []string{"eve", "mallory"}},
 		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000},
 		HTTP:             "9090",
 		LogFormat:        LogJSON,

@@ -134,6 +134,8 @@ func checkDatabases(list []Database) (faults []*Fault) {
 		case d.Name == "":
 			name = fmt.Sprintf("database number %d", i+1)
 			faults = append(faults, fault(at, "%s has no name: give one, or \"*\" for any", name))
+		case d.Name == Console:
+			faults = append(faults, fault(at, "%s is the console: give the upstream another name for clients, and its own as dbname", name))
 		case strings.ContainsRune(d.Name, 0):
 			faults = append(faults, fault(at, "%s: there is a zero byte in its name, which no client can say", name))
 		case slices.ContainsFunc(list[:i], func(e Database) bool { return e.Name == d.Name }):

@@ -20,6 +20,7 @@ func (v *visit) authenticate(user, database string) error {
 	x := v.p.access.Load().verifier.Begin(user, nonce[:])
 	x.Use(v.p.derived.get(user))
 	ask := x.First()
+	v.proven = ask != nil
 	for done := ask == nil; !done; {
 		if len(ask) > 0 {
 			if _, err := v.nc.Write(ask); err != nil {

@@ -12,7 +12,7 @@ import (
 // allows as many (MaxLivePostmasterChildren in postmaster.c).
 const loginsPerClient = 2
 
-// login takes a client from its startup packet to the loop. After an error the connection is still the caller's;
+// login takes a client from its startup packet to the loop, or makes it a guest of the console. After an error the connection is still the caller's;
 // a sqlstate.Error among them is for the client.
 func (v *visit) login(s wire.Startup) error {
 	n, err := wire.Negotiate(s.Version, s.Params)
@@ -24,7 +24,9 @@ func (v *visit) login(s wire.Startup) error {
 			return err
 		}
 	}
-	if v.p.draining.Load() {
+	r := engine.Request{Remote: v.remote, Version: n.Version}
+	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
+	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {
 		return sqlstate.Draining()
 	}
 	limit := v.p.config.Load().Pool.MaxClientConn
@@ -32,13 +34,15 @@ func (v *visit) login(s wire.Startup) error {
 	if v.p.loggingIn.Add(1) > int64(limit)*loginsPerClient {
 		return sqlstate.TooManyConnections(limit)
 	}
-	r := engine.Request{Remote: v.remote, Version: n.Version}
-	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
 	if r.User == "" {
 		return sqlstate.NoUserName()
 	}
 	if err := v.authenticate(r.User, r.Database); err != nil {
 		return err
+	}
+	if v.p.wantsConsole(r.Database) {
+		v.guest = &Guest{User: r.User, Remote: v.remote, Local: local(v.nc), Proven: v.proven}
+		return nil
 	}
 	random(r.Random[:])
 	return v.enter(r)

@@ -17,7 +17,7 @@ import (
 	"cancello/internal/loop"
 )
 
-// Settings are what a Proxy is made of. All fields are needed.
+// Settings are what a Proxy is made of. All fields but Console are needed.
 type Settings struct {
 	Config config.Config // validated
 	// Engine builds the engine around its outside. It is called once, by New.
@@ -29,6 +29,9 @@ type Settings struct {
 	// Emit takes events. It is called from any goroutine and must not block.
 	Emit func(event.Event)
 	Log  *slog.Logger
+	// Console speaks with those who ask for the database config.Console, from the answer to their login on, until
+	// they leave or ctx ends. Nil: there is no such database.
+	Console func(ctx context.Context, nc net.Conn, g Guest)
 }
 
 // Proxy is one running gate. Create it with New, then Start; end it with Stop.

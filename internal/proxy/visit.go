@@ -24,6 +24,8 @@ type visit struct {
 	limit    time.Duration // client_login_timeout as it was when the visit began
 	deadline time.Time
 	ctx      context.Context // ends at the deadline, or with the Proxy
+	proven   bool            // the client was asked for a proof of who it is
+	guest    *Guest          // it asked for the console, and may speak to it
 }
 
 // receive is the life of one accepted connection.
@@ -53,9 +55,12 @@ func (p *Proxy) receive(nc net.Conn) {
 	case s.Kind == wire.CancelRequest:
 		v.cancel(s)
 	default:
-		if err := v.login(s); err != nil {
+		switch err := v.login(s); {
+		case err != nil:
 			v.refuse(err)
-		} else {
+		case v.guest != nil:
+			v.welcome()
+		default:
 			return // the loop has it
 		}
 	}
