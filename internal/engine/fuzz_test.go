@@ -30,7 +30,7 @@ func FuzzEngine(f *testing.F) {
 			b, err := shorthand.Read(shorthand.Side(td.Cmd == "client"), td.Input)
 			op, known := map[string]byte{
 				"client": opClient, "server": opServer, "closed": opClose, "cancel": opCancel, "ready": opReady, "done": opDone,
-				"dialed": opDialed, "dial-failed": opDialFailed, "login": opLogin, "tick": opTick, "drain": opDrain,
+				"dialed": opDialed, "dial-failed": opDialFailed, "login": opLogin, "tick": opTick, "drain": opDrain, "reload": opReload,
 			}[td.Cmd]
 			switch {
 			case !known || err != nil && (op == opClient || op == opServer) || len(b) > 250:
@@ -40,7 +40,11 @@ func FuzzEngine(f *testing.F) {
 			case op == opServer:
 				server = append(server, b...)
 			}
-			ops = append(ops, op, byte(len(b)))
+			n := byte(len(b))
+			if op == opReload {
+				n = byte(37 * len(ops)) // any
+			}
+			ops = append(ops, op, n)
 			return td.Expected
 		})
 		f.Add(client, server, ops, false)
@@ -68,12 +72,14 @@ const (
 	opTick
 	opDrain
 	opSlow
+	opReload
 	ops
 )
 
 // fuzzed is an engine and an Outside that checks what it is asked for.
 type fuzzed struct {
 	t    *testing.T
+	cfg  config.Config
 	e    *Engine
 	now  time.Duration
 	wake time.Duration
@@ -100,7 +106,7 @@ func newFuzzed(t *testing.T, session bool) *fuzzed {
 	if session {
 		cfg.Pool.Mode = config.Session
 	}
-	z := &fuzzed{t: t, now: time.Second, queued: map[Conn]int{}, tickets: map[Ticket]*[2]int{}, pending: map[Login]Conn{}}
+	z := &fuzzed{t: t, cfg: cfg, now: time.Second, queued: map[Conn]int{}, tickets: map[Ticket]*[2]int{}, pending: map[Login]Conn{}}
 	z.e = New(cfg, z, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
 	z.do(opLogin, 0, nil, nil)
 	z.do(opDialed, 0, nil, nil)
@@ -162,8 +168,44 @@ func (z *fuzzed) do(op byte, n int, client, server *[]byte) {
 		z.e.Drain(z.now)
 	case opSlow:
 		z.slow = n%2 == 0
+	case opReload:
+		z.reload(n)
 	}
 	z.settle()
+}
+
+// reload changes, by the bits of n, where the database is, whether it is configured, sizes, mode, and waits.
+func (z *fuzzed) reload(n int) {
+	cfg := z.cfg
+	db := cfg.Databases[0]
+	if n&1 != 0 {
+		db.Host = "pg2"
+	}
+	if n&2 != 0 && n&4 != 0 {
+		db.Name = "another"
+	}
+	if n&8 != 0 {
+		db.PoolSize = config.Give(1 + n&3)
+	}
+	cfg.Databases = []config.Database{db}
+	if n&16 != 0 {
+		cfg.Users = []config.User{{Name: "u", Mode: config.Give(config.Mode(n >> 5 & 1))}}
+	}
+	if n&64 != 0 {
+		cfg.Timeouts.QueryWait, cfg.Timeouts.ServerIdle = time.Second, 10*time.Millisecond
+	}
+	if n&128 != 0 {
+		cfg.Cancel.PerUpstream = 1
+	}
+	z.e.Reconfigure(z.now, cfg)
+	for _, p := range z.e.pools {
+		if p.closed != (db.Name != "db") || !p.closed && p.Idle() > 0 && p.Live+p.Dialing+p.Ghosts > p.share.Size {
+			z.t.Fatalf("after a reload the pool is closed: %v, of %d servers, %d idle, size %d", p.closed, p.Live, p.Idle(), p.share.Size)
+		}
+		if p.stale < 0 || p.stale > p.Dialing {
+			z.t.Fatalf("%d of %d dials are stale", p.stale, p.Dialing)
+		}
+	}
 }
 
 // take takes one out of a list.
