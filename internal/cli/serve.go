@@ -39,7 +39,7 @@ before --set. SIGHUP reads the file and the auth file again, all or nothing; --c
 
 The database of an upstream's DSN is the name that clients ask for (none: any name, passed on); its user, if given,
 logs in for every client, otherwise each client's own name does. The password comes from the DSN, the auth file,
-PGPASSWORD or a passfile. It takes the place of the file's entry of that name.
+PGPASSWORD or a passfile. An upstream takes the place of the file's entry of that name.
 
 SIGTERM (or Ctrl-C) drains: new clients are turned away, running work is finished, cancels are still carried. A second
 one stops at once.

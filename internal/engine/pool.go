@@ -156,6 +156,7 @@ func (e *Engine) grant(c *client, s *server) {
 	c.srv, s.cl = s, c
 	c.sess.Become(p.mode())
 	c.sess.Leased()
+	s.shared = s.shared || p.mode() == session.Share
 	if c.told == s.set {
 		s.phase = leased
 		return
@@ -183,6 +184,10 @@ func (e *Engine) handOn(s *server) {
 		return
 	case p.Live+p.Dialing+p.Ghosts > p.Limit:
 		e.retire(s, tooMany)
+		return
+	case s.shared && p.mode() == session.Keep:
+		s.chores = []lease.Chore{lease.DiscardAll}
+		e.nextChore(s)
 		return
 	case e.deserted(p):
 		e.retire(s, e.desertion())

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/session"
 	"cancello/internal/sqlstate"
 )
 
@@ -34,6 +35,9 @@ func (e *Engine) reconfigure(p *pool) {
 	p.share, p.closed, p.tally = share, false, e.tally(share.Database.Name)
 	if moved(before.Database, share.Database) {
 		e.move(p)
+	}
+	if before.Mode != share.Mode && p.mode() == session.Keep {
+		e.cleanIdle(p)
 	}
 	e.resize(p)
 	if p.known() {
@@ -69,6 +73,20 @@ func (e *Engine) move(p *pool) {
 	p.failures, p.lastFailure = 0, Failure{}
 	for s, rests := p.Take(); rests; s, rests = p.Take() {
 		e.retire(s, movedAway)
+	}
+}
+
+// cleanIdle resets the servers at rest that were shared, now that clients have theirs for themselves.
+func (e *Engine) cleanIdle(p *pool) {
+	for range p.Idle() {
+		s, _ := p.Oldest()
+		p.Remove(s)
+		if !s.shared {
+			p.Rest(s)
+			continue
+		}
+		s.phase = cleaning
+		e.handOn(s)
 	}
 }
 

@@ -40,6 +40,7 @@ type server struct {
 	awaited bool   // a timer waits for the end of a cut message
 	fences  int    // cancels on the wire
 
+	shared bool          // since its last reset: what clients have set may have stayed
 	busy   bool          // a query of our own is outstanding
 	sets   []string      // the client's settings: the query outstanding, then those not sent yet
 	chores []lease.Chore // not sent yet

@@ -45,6 +45,7 @@ func (e *Engine) nextChore(s *server) {
 	case len(s.chores) > 0:
 		chore := s.chores[0]
 		s.chores = s.chores[1:]
+		s.shared = s.shared && chore != lease.DiscardAll
 		e.command(s, string(chore))
 	case s.still(e.bug):
 		e.handOn(s)

@@ -89,7 +89,7 @@ func (b *backend) own(t tag) {
 		w.violate("P4", "%s runs in the transaction that %s opened on %s", t, b.blockOwner, b.name())
 	case b.batchOwner != 0 && b.batchOwner != t.client:
 		w.violate("P4", "%s runs in the open batch of client %d on %s", t, b.batchOwner, b.name())
-	case b.dirty != 0 && b.dirty != t.client && !w.k.transaction:
+	case b.dirty != 0 && b.dirty != t.client && !w.k.transaction && !w.k.mixed:
 		w.violate("P4", "%s runs on %s, which still has the session state of client %d", t, b.name(), b.dirty)
 	}
 	b.batchOwner = t.client

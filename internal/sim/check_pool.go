@@ -108,7 +108,7 @@ func (w *World) checkAsync(c *client, n int, a *async) {
 	case c.leasing(a):
 	case a.holder != c.id:
 		w.violate("P4", "%s reads async %d, which belongs to client %d", c.name(), n, a.holder)
-	case a.idle && w.k.transaction:
+	case a.idle && w.k.transaction && !w.k.mixed:
 		w.violate("P4", "%s reads async %d of a server that had answered everything", c.name(), n)
 	}
 }

@@ -42,6 +42,9 @@ func (w *World) otherSettings() config.Config {
 	if w.chance(0.15) {
 		db.Name = nowhere
 	}
+	if w.k.mixed {
+		db.Mode = config.Give(config.Mode(w.pick(0, 1)))
+	}
 	if w.chance(0.3) {
 		db.PoolSize = config.Give(w.pick(1, 4))
 	}

@@ -427,8 +427,12 @@ func (b *builder) nothing() {
 
 // named uses a named statement; in transaction mode that is an error, which must undo what the batch did before.
 func (b *builder) named() {
-	b.u.kind = "named"
 	c := b.u.c
+	if c.w.k.mixed { // it may be an error, or not
+		b.state()
+		return
+	}
+	b.u.kind = "named"
 	if c.w.k.transaction && !c.w.k.direct {
 		b.one()
 		b.u.mustFail = "*"

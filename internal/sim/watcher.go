@@ -87,7 +87,7 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 
 // keeps is true for a client that keeps its server until it leaves.
 func (w *World) keeps(c *client) bool {
-	return !w.k.transaction && c != nil && c.phase == active && !c.conn.closing && !c.conn.over
+	return !w.k.transaction && !w.k.mixed && c != nil && c.phase == active && !c.conn.closing && !c.conn.over
 }
 
 // own is a Query of the engine's own on its way to a server.
