@@ -78,7 +78,10 @@ func (e *Engine) say(c *client, p []byte) {
 
 // fatal tells a client why it is closed, and closes it. What it left open is treated as lost, also where it had gone
 // and what it had sent before was still to be done.
-func (e *Engine) fatal(c *client, err sqlstate.Error) {
+func (e *Engine) fatal(c *client, err sqlstate.Error) { e.fatalFor(c, err, err.Code+" "+err.Message) }
+
+// fatalFor is fatal with a reason of its own for the log, where the error quotes what is the client's alone.
+func (e *Engine) fatalFor(c *client, err sqlstate.Error, reason string) {
 	if c.gone {
 		if !c.departed() {
 			e.giveUpOn(c)
@@ -89,7 +92,7 @@ func (e *Engine) fatal(c *client, err sqlstate.Error) {
 		err.Severity = sqlstate.SeverityFatal
 		e.sayError(c, err, nil)
 	}
-	e.hangUp(c, Flush, err.Code+" "+err.Message)
+	e.hangUp(c, Flush, reason)
 }
 
 // hangUp closes a client's connection.

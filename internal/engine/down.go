@@ -208,7 +208,7 @@ func (e *Engine) ownFailed(s *server, body []byte) {
 		e.detach(s)
 		s.phase = cleaning // the ReadyForQuery that follows is awaited as that of a chore
 		s.chores = nil
-		e.fatal(c, sqlstate.SettingsRefused(code, message))
+		e.fatalFor(c, sqlstate.SettingsRefused(code, message), code+" the server refused a setting of the client")
 		return
 	}
 	e.dismiss(s, strings.TrimSpace(code+" "+message))

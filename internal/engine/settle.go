@@ -98,7 +98,9 @@ func (e *Engine) identityChanged(s *server) bool {
 func (e *Engine) detach(s *server) {
 	c := s.cl
 	s.cl, c.srv = nil, nil
-	c.lastSrv = s
+	if e.bug == BugKeyOutlivesClient {
+		c.lastSrv = s
+	}
 	e.resume(&s.link, pausePeer)
 	e.resume(&c.link, pausePeer)
 }

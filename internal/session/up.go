@@ -294,6 +294,9 @@ func (s *Session) mark(text []byte, body int) {
 	hidden := len(text) < body && (bytes.IndexByte(text, ';') >= 0 || !unit.Opens(sql))
 	commits, begins := unit.Verbs(sql)
 	s.markUnit(commits || hidden, begins || hidden)
+	if bytes.Contains(sql, []byte("idle_session_timeout")) || bytes.Contains(sql, []byte("IDLE_SESSION_TIMEOUT")) {
+		s.tags |= TagSet // set_config has another tag than SET
+	}
 	if s.open { // a Parse
 		keep := s.mode == Keep
 		s.commitsKept = commits || hidden || (keep && s.commitsKept)
