@@ -43,7 +43,7 @@ func (s source) load() (config.Config, error) {
 	return c, err
 }
 
-// readConfig reads a file. A relative auth_file in it begins at the file's own folder.
+// readConfig reads a file. A relative path in it begins at the file's own folder.
 func readConfig(path string) (*config.File, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -57,8 +57,10 @@ func readConfig(path string) (*config.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a := &file.Config.Auth.File; *a != "" && !filepath.IsAbs(*a) {
-		*a = filepath.Join(filepath.Dir(path), *a)
+	for _, named := range file.Config.Files() {
+		if !filepath.IsAbs(*named) {
+			*named = filepath.Join(filepath.Dir(path), *named)
+		}
 	}
 	return file, nil
 }

@@ -13,6 +13,7 @@ type Config struct {
 	Pool      Pool
 	Timeouts  Timeouts
 	Cancel    Cancel
+	TLS       TLS
 	// AllowRemoteTrust lets Trust listen on an address that is not loopback.
 	AllowRemoteTrust bool
 	HTTP             string // where health and metrics are served, as HOST:PORT or PORT; empty: nowhere
@@ -61,6 +62,7 @@ type Database struct {
 	Mode       Override[Mode]
 	QueryWait  Override[time.Duration]
 	ServerIdle Override[time.Duration]
+	TLS        DatabaseTLS
 }
 
 // User is what holds for clients that log in under one name, in place of what is general and of what their database
@@ -140,6 +142,7 @@ func Default() Config {
 		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
+		TLS:      TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}
 }
 

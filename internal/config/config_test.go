@@ -158,6 +158,19 @@ func TestValidate(t *testing.T) {
 		{"same user", func(c *Config) { c.Users = []User{{Name: "ann"}, {Name: "ann"}} }, []string{`user "ann" is given twice`}},
 		{"no user", func(c *Config) { c.Users = []User{{}} }, []string{"user number 1 has no name"}},
 		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session or transaction`}},
+		{"TLS without files", func(c *Config) { c.TLS.Client.Mode = SSLAllow }, []string{`client_tls_sslmode = "allow" needs client_tls_cert_file and client_tls_key_file`}},
+		{"TLS without a CA", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyCA, Cert: "c", Key: "k"} }, []string{"needs client_tls_ca_file"}},
+		{"TLS", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyFull, Cert: "c", Key: "k", CA: "a"} }, nil},
+		{"no such sslmode", func(c *Config) { c.TLS.Client.Mode, c.TLS.Server.Mode = 9, 9 }, []string{`client_tls_sslmode = "9"`, `server_tls_sslmode = "9"`}},
+		{"verify-full without roots", func(c *Config) { c.TLS.Server.Mode = SSLVerifyFull }, []string{`server_tls_sslmode = "verify-full" needs server_tls_ca_file`}},
+		{"verify-ca without roots", func(c *Config) { c.Databases[0].TLS.Mode = Give(SSLVerifyCA) }, []string{`database "*": sslmode = "verify-ca" needs sslrootcert`}},
+		{"roots from the settings", func(c *Config) { c.Databases[0].TLS.Mode, c.TLS.Server.CA = Give(SSLVerifyFull), "f" }, nil},
+		{"weak system roots", func(c *Config) {
+			c.Databases[0].TLS = DatabaseTLS{Mode: Give(SSLRequire), CA: SystemRoots}
+		}, []string{"too weak for sslrootcert = system"}},
+		{"system roots alone", func(c *Config) { c.Databases[0].TLS.CA = SystemRoots }, nil},
+		{"certificate without key", func(c *Config) { c.Databases[0].TLS.Cert = "c" }, []string{"sslcert and sslkey belong together"}},
+		{"direct and prefer", func(c *Config) { c.Databases[0].TLS.Negotiation = Give(NegotiateDirect) }, []string{"needs sslmode = require"}},
 		{"zero value", func(c *Config) { *c = Config{} }, []string{
 			`default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
 			`cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`, "listen is empty", "there is no database",

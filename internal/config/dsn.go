@@ -15,7 +15,7 @@ const DefaultPort = 5432
 
 // ParseDSN reads where and as whom a server is reached: a URL (postgres:// or postgresql://) or a key=value string,
 // both as libpq has them (libpq-connstring). What is allowed: host (an address, a name, the folder of a Unix
-// socket), port, dbname, user, password and sslmode; anything else is an error. No host is localhost, no port
+// socket), port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey and sslnegotiation; anything else is an error. No host is localhost, no port
 // DefaultPort. The database is the name clients ask for, too; none is any ("*", passed on as asked).
 //
 // An error never repeats a part of the DSN that could be a slipped part of a password.
@@ -51,7 +51,7 @@ func cutScheme(dsn string) (rest string, ok bool) {
 
 // dsnParams is what was given, as text.
 type dsnParams struct {
-	host, port, dbname, user, password, sslmode string
+	host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation string
 }
 
 // field is where a parameter goes; nil for one that can't be given.
@@ -69,11 +69,21 @@ func (p *dsnParams) field(name string) *string {
 		return &p.password
 	case "sslmode":
 		return &p.sslmode
+	case "sslrootcert":
+		return &p.sslrootcert
+	case "sslcert":
+		return &p.sslcert
+	case "sslkey":
+		return &p.sslkey
+	case "sslnegotiation":
+		return &p.sslnegotiation
 	}
 	return nil
 }
 
-func dsnNames() []string { return []string{"host", "port", "dbname", "user", "password", "sslmode"} }
+func dsnNames() []string {
+	return []string{"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
+}
 
 // libpqNames are parameters that libpq has and a DSN for Cancello can't. A name is only repeated in an error when it
 // is one of these: a stranger could be a part of a password that wasn't quoted.
@@ -141,12 +151,27 @@ func (p *dsnParams) database() (Database, error) {
 		}
 		d.Port = int(n)
 	}
-	switch p.sslmode {
-	case "", "disable", "allow", "prefer":
-	case "require", "verify-ca", "verify-full":
-		return d, fmt.Errorf("sslmode=%s: TLS to servers is not supported yet: use sslmode=disable or prefer where that is safe", p.sslmode)
-	default:
-		return d, errors.New("sslmode must be disable, allow or prefer")
+	var err error
+	d.TLS, err = p.tls()
+	return d, err
+}
+
+// tls checks the values for TLS. What has to fit with what all servers have is Validate's.
+func (p *dsnParams) tls() (DatabaseTLS, error) {
+	t := DatabaseTLS{CA: p.sslrootcert, Cert: p.sslcert, Key: p.sslkey}
+	if p.sslmode != "" {
+		i := index(sslModes(), p.sslmode)
+		if i < 0 {
+			return t, errors.New("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")
+		}
+		t.Mode = Give(SSLMode(i))
 	}
-	return d, nil
+	if p.sslnegotiation != "" {
+		i := index(negotiations(), p.sslnegotiation)
+		if i < 0 {
+			return t, errors.New("sslnegotiation must be postgres or direct")
+		}
+		t.Negotiation = Give(Negotiation(i))
+	}
+	return t, nil
 }

@@ -22,7 +22,7 @@ func TestParseDSN(t *testing.T) {
 				}
 				continue
 			}
-			fmt.Fprintf(&out, "name=%q host=%q port=%d dbname=%q user=%q password=%q\n", db.Name, db.Host, db.Port, db.DBName, db.User, db.Password)
+			fmt.Fprintf(&out, "name=%q host=%q port=%d dbname=%q user=%q password=%q%s\n", db.Name, db.Host, db.Port, db.DBName, db.User, db.Password, tlsOf(db))
 		}
 		return out.String()
 	})
@@ -72,4 +72,14 @@ func FuzzParseDSN(f *testing.F) {
 			t.Fatalf("ParseDSN takes what Validate refuses: %v", err)
 		}
 	})
+}
+
+// tlsOf is what a database says of TLS.
+func tlsOf(d Database) (text string) {
+	for _, one := range said(ofDatabase(), &d) {
+		if strings.HasPrefix(one, "ssl") {
+			text += " " + one
+		}
+	}
+	return text
 }

@@ -26,6 +26,13 @@ func ofDatabase() []setting[Database] {
 			given: func(d *Database) *bool { return &d.QueryWait.Given }, duration: func(d *Database) *time.Duration { return &d.QueryWait.Value }},
 		{name: "server_idle_timeout", about: aboutServerIdle, absent: inherited, zero: "never",
 			given: func(d *Database) *bool { return &d.ServerIdle.Given }, duration: func(d *Database) *time.Duration { return &d.ServerIdle.Value }},
+		{name: "sslmode", about: "TLS with its servers, as in libpq", absent: "`server_tls_sslmode`", words: sslModes(),
+			given: func(d *Database) *bool { return &d.TLS.Mode.Given }, word: func(d *Database) choice { return &d.TLS.Mode.Value }},
+		{name: "sslrootcert", about: aboutRoots, absent: "`server_tls_ca_file`", allowed: allowedRoots, text: func(d *Database) *string { return &d.TLS.CA }},
+		{name: "sslcert", about: "our certificate for its servers, PEM", absent: "`server_tls_cert_file`", allowed: allowedPath, text: func(d *Database) *string { return &d.TLS.Cert }},
+		{name: "sslkey", about: "its key, PEM", absent: "`server_tls_key_file`", allowed: allowedPath, text: func(d *Database) *string { return &d.TLS.Key }},
+		{name: "sslnegotiation", about: "how TLS begins: by a request, or directly, which PostgreSQL 17 and later know", absent: "postgres", words: negotiations(),
+			given: func(d *Database) *bool { return &d.TLS.Negotiation.Given }, word: func(d *Database) choice { return &d.TLS.Negotiation.Value }},
 	}
 }
 

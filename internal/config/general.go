@@ -53,6 +53,20 @@ func general() []setting[Config] {
 			min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
 		{table: "cancel", name: "client_keys", about: "who gets a cancel key", words: []string{"always"}},
 		{table: "cancel", name: "on_client_loss", about: "what becomes of the query of a client that vanished", words: []string{"cancel"}},
+
+		{table: "tls", name: "client_tls_sslmode", about: "TLS with clients: allow and prefer leave it to the client; require lets nobody in without; verify-ca and verify-full also want a client certificate. Cancels are always taken, in clear too",
+			words: sslModes(), word: func(c *Config) choice { return &c.TLS.Client.Mode }},
+		{table: "tls", name: "client_tls_cert_file", about: "our certificate for clients, with its chain, PEM. In a file, each path is relative to that file's folder. All of them are read again at each reload",
+			allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Client.Cert }},
+		{table: "tls", name: "client_tls_key_file", about: "its key, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Client.Key }},
+		{table: "tls", name: "client_tls_ca_file", about: "who signs the certificates of clients, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Client.CA }},
+		{table: "tls", name: "server_tls_sslmode", about: "TLS with servers, with the meaning of libpq's sslmode",
+			words: sslModes(), word: func(c *Config) choice { return &c.TLS.Server.Mode }},
+		{table: "tls", name: "server_tls_ca_file", about: aboutRoots, allowed: allowedRoots, text: func(c *Config) *string { return &c.TLS.Server.CA }},
+		{table: "tls", name: "server_tls_cert_file", about: "our certificate for servers, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Server.Cert }},
+		{table: "tls", name: "server_tls_key_file", about: "its key, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Server.Key }},
+		{table: "tls", name: "tls_min_version", about: "the oldest version of TLS that is spoken, on both sides",
+			words: tlsVersions(), word: func(c *Config) choice { return &c.TLS.Min }},
 	}
 }
 
@@ -66,6 +80,9 @@ const maxPoolSize = 100_000
 const (
 	aboutQueryWait  = "how long a query waits for a server before it is answered 53300"
 	aboutServerIdle = "an unused server is closed after that"
+	aboutRoots      = "who signs the certificates of servers, PEM: where it is given they are verified, whatever the mode"
+	allowedPath     = "the path of a file"
+	allowedRoots    = "the path of a file, or `system` for the operating system's"
 )
 
 func modeWords() []string { return []string{"session", "transaction"} }

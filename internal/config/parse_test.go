@@ -86,9 +86,15 @@ func TestFile(t *testing.T) {
 		LogFormat:        LogJSON,
 		Timeouts:         Timeouts{QueryWait: 0, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
 		Cancel:           Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
+		TLS: TLS{
+			Client: ClientTLS{Mode: SSLVerifyCA, Cert: "gate.pem", Key: "gate.key", CA: "clients.pem"},
+			Server: ServerTLS{Mode: SSLRequire, CA: "servers.pem", Cert: "gate.pem", Key: "gate.key"},
+			Min:    TLS13,
+		},
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
-				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute)},
+				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),
+				TLS: DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect)}},
 			{Name: "inline", Host: "/run/postgresql", Port: 5432},
 			{Name: "dotted.name", Host: "localhost", Port: 5434},
 			{Name: "*", Host: "localhost", Port: 5432},

@@ -16,7 +16,8 @@ func Validate(c *Config) error {
 		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = %q needs auth_file: give the file of users and passwords", c.Auth.Method))
 	}
 	faults = append(faults, checkListen(c)...)
-	faults = append(faults, checkDatabases(c.Databases)...)
+	faults = append(faults, checkDatabases(c)...)
+	faults = append(faults, checkTLS(c)...)
 	faults = append(faults, checkUsers(c.Users)...)
 	return join(faults)
 }
@@ -124,7 +125,8 @@ func loopback(host string) bool {
 	return true
 }
 
-func checkDatabases(list []Database) (faults []*Fault) {
+func checkDatabases(c *Config) (faults []*Fault) {
+	list := c.Databases
 	if len(list) == 0 {
 		faults = append(faults, fault(nil, "there is no database: give at least one --upstream DSN, or [databases.NAME] in a file"))
 	}
@@ -142,6 +144,7 @@ func checkDatabases(list []Database) (faults []*Fault) {
 			faults = append(faults, fault(at, "%s is given twice: each name, and \"*\", can have one upstream", name))
 		}
 		faults = append(faults, check(at, name+": ", ofDatabase(), &d)...)
+		faults = append(faults, checkDatabaseTLS(at, name, c, d)...)
 	}
 	return faults
 }
