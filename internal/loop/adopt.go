@@ -37,7 +37,10 @@ func (l *Loop) Adopt(c engine.Conn, fd int, first []byte) {
 		k.first = first
 		l.push(c, k)
 	}
-	if k.unsent() > 0 {
+	if k.over() {
+		l.push(c, k)
+	}
+	if k.waits() {
 		l.touch(c, k)
 	}
 }

@@ -37,11 +37,15 @@ func (l *Loop) Close(c engine.Conn, how engine.How) {
 
 // flushed goes on with a Close(Flush) after a write.
 func (l *Loop) flushed(c engine.Conn, k *conn) {
-	if k.unsent() > 0 {
+	if k.waits() {
 		if !k.lingers {
 			k.lingers, k.moved = true, false
 			l.stalls.add(c, l.Now())
 		}
+		return
+	}
+	if k.tls != nil && k.tls.farewell() {
+		l.touch(c, k)
 		return
 	}
 	if err := shutdownFD(k.fd); err != nil {

@@ -42,6 +42,7 @@ type conn struct {
 
 	drained int    // bytes thrown away since our FIN
 	broken  error  // a write failed: what has arrived is still read, then this is told
+	tls     *sealed
 	first   []byte // bytes that came before the descriptor, not delivered yet
 
 	segs  list   // pieces of this turn, in outbox.segs
@@ -66,7 +67,13 @@ func (k *conn) takes() bool {
 	return false
 }
 
-// unsent is how many bytes wait on the heap.
+// over says that TLS has ended, and that nothing stands before its end any more.
+func (k *conn) over() bool { return k.tls != nil && k.tls.end != nil && len(k.first) == 0 }
+
+// waits says whether anything waits on the heap.
+func (k *conn) waits() bool { return k.unsent() > 0 || k.tls != nil && len(k.tls.pipe.out) > 0 }
+
+// unsent is how many bytes wait on the heap as they came, not as records.
 func (k *conn) unsent() int { return len(k.queue) - k.head }
 
 // names gives out the names of connections, to any goroutine.

@@ -50,6 +50,10 @@ type Loop struct {
 	ready  []engine.Conn // to be looked at in the next turn
 	before []engine.Conn // the memory of the turn before
 	out    outbox
+	// For TLS; nil until the first such connection.
+	opened  []byte // content of records
+	joined  []byte // pieces that become a record
+	records []byte // made and about to be written
 	ended  []ending
 
 	wakeAt  time.Duration

@@ -47,9 +47,9 @@ func (l *Loop) wants(k *conn) bool {
 	switch k.state {
 	case open:
 		if k.paused {
-			return k.hangup || k.broken != nil
+			return k.hangup || k.broken != nil || k.over()
 		}
-		return k.readable || len(k.first) > 0
+		return k.readable || len(k.first) > 0 || k.over()
 	case draining:
 		return k.readable
 	}
@@ -104,6 +104,14 @@ func (l *Loop) giveFirst(c engine.Conn, k *conn) {
 
 // read reads once and tells what came.
 func (l *Loop) read(c engine.Conn, k *conn) {
+	if k.tls != nil {
+		if k.over() {
+			l.endSealed(c, k)
+		} else {
+			l.readSealed(c, k)
+		}
+		return
+	}
 	n, err := readFD(k.fd, l.recv)
 	switch {
 	case err == unix.EAGAIN:
@@ -164,8 +172,17 @@ func (l *Loop) lookPaused(c engine.Conn, k *conn) {
 			return
 		}
 	}
-	if len(k.first) == 0 && unread(k.fd) == 0 {
+	switch n := unread(k.fd); {
+	case len(k.first) > 0:
+	case k.over():
+		l.endSealed(c, k)
+	case k.tls == nil && n == 0:
 		l.end(c, k, io.EOF)
+	case k.tls != nil && n <= sealedRest: // perhaps only a close_notify
+		l.readSealed(c, k)
+		if k = l.find(c); k != nil && k.state == open {
+			l.push(c, k)
+		}
 	}
 }
 

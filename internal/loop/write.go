@@ -152,8 +152,8 @@ func (l *Loop) write(c engine.Conn) {
 		return
 	case k.state == reserved || k.blocked || k.broken != nil:
 		l.out.spill(k, 0)
-	case k.unsent() > 0 || k.segs.n > 0:
-		n, err := l.out.write(k)
+	case k.waits() || k.segs.n > 0:
+		n, err := l.writeOut(k)
 		if err != nil {
 			l.writeFailed(c, k, err)
 			return
@@ -169,6 +169,14 @@ func (l *Loop) write(c engine.Conn) {
 		l.h.Sent(l.Now(), c, sent)
 		l.calling = false
 	}
+}
+
+// writeOut hands the kernel what is queued on k, sealed if need be.
+func (l *Loop) writeOut(k *conn) (int, error) {
+	if k.tls != nil {
+		return l.writeSealed(k)
+	}
+	return l.out.write(k)
 }
 
 // write hands the kernel all that is queued on k and keeps on the heap what it doesn't take.
