@@ -66,6 +66,10 @@ func Start(o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := proxy.LoadTLS(&o.Config)
+	if err != nil {
+		return nil, err
+	}
 	if err := lookUp(o.Config.Databases); err != nil {
 		return nil, err
 	}
@@ -91,6 +95,7 @@ func Start(o Options) (*App, error) {
 		Console: func(ctx context.Context, nc net.Conn, g proxy.Guest) {
 			console.Serve(ctx, nc, admin.Guest(g))
 		},
+		TLS: secrets,
 	})
 	if err != nil {
 		a.sink.Close()

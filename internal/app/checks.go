@@ -44,6 +44,9 @@ func Check(c config.Config) (users int, err error) {
 		return 0, err
 	}
 	list, err := readUserlist(c.Auth.File)
+	if err == nil {
+		_, err = proxy.LoadTLS(&c)
+	}
 	return list.Len(), err
 }
 

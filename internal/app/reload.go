@@ -7,9 +7,10 @@ import (
 
 	"cancello/internal/auth"
 	"cancello/internal/config"
+	"cancello/internal/proxy"
 )
 
-// Reload reads the configuration and the auth file again and puts in force what needs no restart. It has two phases:
+// Reload reads the configuration, the auth file, certificates and keys again and puts in force what needs no restart. It has two phases:
 // whatever can fail comes first and touches nothing; from then on nothing can. The error, with a line for each fault,
 // is in the log already, as is each change.
 func (a *App) Reload() error {
@@ -31,6 +32,7 @@ type prepared struct {
 	wanted config.Config // as read
 	config config.Config // with what needs a restart as it is
 	users  *auth.Userlist
+	tls    *proxy.TLS
 }
 
 // prepare is the phase that may fail.
@@ -53,6 +55,9 @@ func (a *App) prepare() (prepared, error) {
 	if n.users, err = readUserlist(n.config.Auth.File); err != nil {
 		return n, err
 	}
+	if n.tls, err = proxy.LoadTLS(&n.config); err != nil {
+		return n, err
+	}
 	return n, lookUp(slices.DeleteFunc(slices.Clone(n.config.Databases), a.knows))
 }
 
@@ -66,6 +71,7 @@ func (a *App) knows(d config.Database) bool {
 func (a *App) commit(n prepared) {
 	changes := config.Diff(&a.config, &n.wanted)
 	a.config = n.config
+	a.proxy.UseTLS(n.tls)
 	a.proxy.Reconfigure(n.config, auth.NewVerifier(method(n.config.Auth.Method), n.users, a.mock), passwords(n.users, a.getenv))
 	needRestart := 0
 	for _, c := range changes {

@@ -35,7 +35,7 @@ func newServe(s surroundings) *cobra.Command {
 		Long: `Run the gate: listen for clients, pool their work over connections to PostgreSQL, and carry their cancels.
 
 What is to be done is said in a configuration file, by flags, or both: flags go before the file, those of their own
-before --set. SIGHUP reads the file and the auth file again, all or nothing; --check only looks at them.
+before --set. SIGHUP reads the file, the auth file and certificates again, all or nothing; --check only looks at them.
 
 The database of an upstream's DSN is the name that clients ask for (none: any name, passed on); its user, if given,
 logs in for every client, otherwise each client's own name does. The password comes from the DSN, the auth file,

@@ -40,8 +40,8 @@ type conn struct {
 	asked    bool // Close was asked while reserved
 	askedHow engine.How
 
-	drained int    // bytes thrown away since our FIN
-	broken  error  // a write failed: what has arrived is still read, then this is told
+	drained int   // bytes thrown away since our FIN
+	broken  error // a write failed: what has arrived is still read, then this is told
 	tls     *sealed
 	first   []byte // bytes that came before the descriptor, not delivered yet
 

@@ -54,7 +54,7 @@ type Loop struct {
 	opened  []byte // content of records
 	joined  []byte // pieces that become a record
 	records []byte // made and about to be written
-	ended  []ending
+	ended   []ending
 
 	wakeAt  time.Duration
 	wakeSet bool

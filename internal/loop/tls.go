@@ -17,19 +17,24 @@ type TLS struct {
 	pipe *pipe
 }
 
-// Around is put around each wait for the socket while a TLS connection is in its goroutine: it calls wait once.
-type Around func(wait func())
-
 // ServerTLS begins the server's side on nc. read is what was read from nc already.
-func ServerTLS(nc net.Conn, read []byte, c *tls.Config, around Around) *TLS {
-	p := &pipe{nc: nc, in: read, around: around}
+func ServerTLS(nc net.Conn, read []byte, c *tls.Config) *TLS {
+	p := &pipe{nc: nc, in: read}
 	return &TLS{Conn: tls.Server(p, c), pipe: p}
 }
 
 // ClientTLS begins the client's side on nc.
-func ClientTLS(nc net.Conn, c *tls.Config, around Around) *TLS {
-	p := &pipe{nc: nc, around: around}
+func ClientTLS(nc net.Conn, c *tls.Config) *TLS {
+	p := &pipe{nc: nc}
 	return &TLS{Conn: tls.Client(p, c), pipe: p}
+}
+
+// Shake does the handshake. around is called for each wait for the socket, which it carries out: what costs processor
+// time is then told from what only takes time. Nil: nobody wants to know.
+func (t *TLS) Shake(around func(wait func())) error {
+	t.pipe.around = around
+	defer func() { t.pipe.around = nil }()
+	return t.Handshake()
 }
 
 // Sealed turns what is to be sent into records, without a socket: from then on t belongs to the loop. The memory is
@@ -46,11 +51,11 @@ func (t *TLS) Sealed(plain []byte) ([]byte, error) {
 // finds nothing fails with an error that crypto/tls takes for a passing one, and keeps what it has; a Write collects
 // and never fails.
 type pipe struct {
-	nc     net.Conn // nil on a loop
-	around Around
-	in     []byte // read from the socket, not yet by crypto/tls
-	out    []byte // collected on a loop
-	eof    bool   // the peer's FIN stands behind in
+	nc     net.Conn          // nil on a loop
+	around func(wait func()) // during the handshake
+	in     []byte            // read from the socket, not yet by crypto/tls
+	out    []byte            // collected on a loop
+	eof    bool              // the peer's FIN stands behind in
 }
 
 // detach ends the time in the goroutine.

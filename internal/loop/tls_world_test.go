@@ -54,7 +54,7 @@ func shake(t testing.TB, near int, far *peer, server, client *tls.Config) (*TLS,
 	nc, peerNC := fileConn(t, near), fileConn(t, far.fd)
 	defer nc.Close()
 	defer peerNC.Close()
-	s, c := ServerTLS(nc, nil, server, nil), ClientTLS(peerNC, client, nil)
+	s, c := ServerTLS(nc, nil, server), ClientTLS(peerNC, client)
 	done := make(chan error, 1)
 	go func() { done <- s.Handshake() }()
 	if err := errors.Join(c.Handshake(), <-done); err != nil {

@@ -31,6 +31,11 @@ func Settings(settings map[string]string) Option {
 // Auth is how clients prove over TCP who they are; over the Unix socket they are trusted.
 func Auth(auth postgres.Auth) Option { return func(o *postgres.Options) { o.Auth = auth } }
 
+// Files are put into the cluster's data folder, as certificates that its settings name.
+func Files(files map[string][]byte) Option {
+	return func(o *postgres.Options) { o.Files = files }
+}
+
 // HBA is the cluster's whole pg_hba.conf.
 func HBA(rules string) Option { return func(o *postgres.Options) { o.HBA = rules } }
 

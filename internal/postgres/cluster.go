@@ -32,6 +32,7 @@ type Options struct {
 	Auth     Auth              // over TCP; over the Unix socket it is trust
 	HBA      string            // a whole pg_hba.conf, in place of Auth's
 	Account  string            // who runs it under root; empty: postgres, else nobody
+	Files    map[string][]byte // put into the data folder, readable by the server alone
 	Template bool              // copy a data folder kept in the cache instead of running initdb
 }
 

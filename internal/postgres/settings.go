@@ -98,9 +98,16 @@ func configure(who account, data string, o Options) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(data, "pg_hba.conf")
-	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
-		return err
+	files := map[string][]byte{"pg_hba.conf": []byte(rules)}
+	maps.Copy(files, o.Files)
+	for name, content := range files {
+		path := filepath.Join(data, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return err
+		}
+		if err := who.own(path); err != nil {
+			return err
+		}
 	}
-	return who.own(path)
+	return nil
 }

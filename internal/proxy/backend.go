@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cancello/internal/engine"
+	"cancello/internal/loop"
 	"cancello/internal/wire"
 )
 
@@ -16,7 +17,9 @@ import (
 type backend struct {
 	addr   net.Addr // that the session is connected to
 	pid    uint32
-	key    []byte // secret; never leaves this package but in a CancelRequest to addr
+	key    []byte     // secret; never leaves this package but in a CancelRequest to addr
+	tls    *serverTLS // what its session was encrypted with; nil: in clear
+	name   string     // of its database's entry
 	conn   engine.Conn
 	orders int  // being carried
 	closed bool // the connection is gone
@@ -69,7 +72,7 @@ func (p *Proxy) serverReady(now time.Duration, s engine.Server, a *arrival) {
 	b.conn = p.loop.Reserve()
 	p.own.servers[s] = b
 	p.own.serverOf[b.conn] = s
-	p.loop.Adopt(b.conn, a.fd, a.first)
+	adopt(p.loop, b.conn, a.fd, a.encrypted, a.first)
 	p.engine.Dialed(now, s, b.conn, a.info)
 }
 
@@ -109,6 +112,8 @@ type arrival struct {
 	info     engine.ServerInfo
 	upstream string
 	bare     bool // it refused our startup parameters
+
+	encrypted *loop.TLS // nil in clear
 }
 
 // setParam puts a ParameterStatus in, the last value of a name counting.

@@ -16,7 +16,6 @@ type order struct {
 	server  *backend
 	decided chan bool // from Go: write, or drop. Holds one
 	timeout time.Duration
-	addr    net.Addr
 	packet  []byte // the CancelRequest; secret
 }
 
@@ -36,7 +35,6 @@ func (p *Proxy) carry(id engine.Order, s engine.Server) {
 		server:  b,
 		decided: make(chan bool, 1),
 		timeout: p.config.Load().Cancel.Timeout,
-		addr:    b.addr,
 		packet:  wire.AppendCancelRequest(nil, b.pid, b.key),
 	}
 	p.own.orders[id] = ord
@@ -57,16 +55,13 @@ func (p *Proxy) refuse(id engine.Order, r engine.Result) {
 // deliver is the goroutine of one order: dial, say that it is ready, wait for the word, write, read to EOF.
 func (p *Proxy) deliver(id engine.Order, ord *order) {
 	ctx, cancel := context.WithTimeout(p.ctx, ord.timeout)
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, ord.addr.Network(), ord.addr.String())
+	nc, hangUp, err := p.openOrder(ctx, ord.server)
 	cancel()
 	if err != nil {
 		p.orderDone(id, engine.NotSent)
 		return
 	}
-	defer nc.Close()
-	unbind := p.bind(nc)
-	defer unbind()
+	defer hangUp()
 	p.loop.Post(func(now time.Duration) {
 		if p.own.orders[id] == ord { // else it was dropped while it was dialed
 			p.engine.CancelReady(now, id)
@@ -105,4 +100,39 @@ func (ord *order) send(nc net.Conn) engine.Result {
 		return engine.Delivered
 	}
 	return engine.Broken
+}
+
+// openOrder connects to where the session of b is connected, and encrypts as it does. Its certificates may have been
+// replaced since it began: if the server's can't be verified with what the session was verified with, what holds now
+// is tried.
+func (p *Proxy) openOrder(ctx context.Context, b *backend) (nc net.Conn, hangUp func(), err error) {
+	nc, hangUp, err = p.openSame(ctx, b.addr, b.tls)
+	var u *unverified
+	if now, _ := p.tls.Load().server(b.name); errors.As(err, &u) && now != nil && now.config != nil && now != b.tls {
+		return p.openSame(ctx, b.addr, now)
+	}
+	return nc, hangUp, err
+}
+
+// openSame dials an address and begins TLS, unless secrets is nil. hangUp is due if there is no error.
+func (p *Proxy) openSame(ctx context.Context, addr net.Addr, secrets *serverTLS) (nc net.Conn, hangUp func(), err error) {
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, addr.Network(), addr.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	unbind := p.bind(raw)
+	hangUp = func() { unbind(); raw.Close() }
+	if secrets == nil {
+		return raw, hangUp, nil
+	}
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		raw.SetDeadline(deadline)
+	}
+	t, err := p.encrypt(ctx, raw, secrets, withTLS)
+	if err != nil {
+		hangUp()
+		return nil, nil, err
+	}
+	return t, hangUp, nil
 }

@@ -46,8 +46,33 @@ func (p *Proxy) dial(s engine.Server, t engine.Target, bare bool) {
 	}
 }
 
-// connect dials and logs in once. The arrival's descriptor belongs to the caller.
+// connect dials and logs in, encrypted or in clear or one after the other, as sslmode says. The arrival's descriptor
+// belongs to the caller.
 func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arrival, error) {
+	secrets, ok := p.tls.Load().server(t.Entry.Name)
+	if !ok {
+		return nil, errors.New("its database is not in the configuration")
+	}
+	ways := secrets.ways()
+	if network, _ := address(t); network == "unix" {
+		ways = []way{inClear}
+	}
+	a, err := p.connectOnce(ctx, t, bare, secrets, ways[0])
+	if err == nil || len(ways) == 1 || !otherWay(err) {
+		return a, err
+	}
+	a, second := p.connectOnce(ctx, t, bare, secrets, ways[1])
+	if second == nil {
+		return a, nil
+	}
+	if none := (*noTLS)(nil); errors.As(second, &none) { // the first refusal says more
+		return nil, err
+	}
+	return nil, second
+}
+
+// connectOnce dials and logs in once.
+func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, secrets *serverTLS, w way) (*arrival, error) {
 	network, addr := address(t)
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, network, addr)
@@ -60,12 +85,20 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		nc.SetDeadline(deadline)
 	}
-	l := &serverLogin{p: p, ctx: ctx, nc: nc, r: bufio.NewReader(nc), target: t}
-	l.backend.addr = nc.RemoteAddr()
+	encrypted, err := p.encrypt(ctx, nc, secrets, w)
+	if err != nil {
+		return nil, err
+	}
+	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t}
+	l.backend.addr, l.backend.name = nc.RemoteAddr(), t.Entry.Name
+	if encrypted != nil {
+		l.nc, l.backend.tls = encrypted, secrets
+	}
+	l.r = bufio.NewReader(l.nc)
 	if err := l.run(bare); err != nil {
 		return nil, err
 	}
-	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t)}
+	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t), encrypted: encrypted}
 	a.info.Extras = !bare && !l.renegotiated
 	a.info.PID = a.pid
 	a.fd, err = detach(nc)

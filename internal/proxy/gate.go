@@ -5,8 +5,8 @@ import (
 	"runtime"
 )
 
-// gate bounds how many goroutines burn CPU on passwords at a time: all cores but one, so that a burst of logins
-// never keeps the loop from running (without it a loop stood still for 129 ms on two cores, with it 5 ms).
+// gate bounds how many goroutines burn CPU on passwords and handshakes at a time: all cores but one, so that a burst of
+// logins never keeps the loop from running (without it a loop stood still for 129 ms on two cores, with it 5 ms).
 type gate chan struct{}
 
 func newGate() gate { return make(gate, max(1, runtime.NumCPU()-1)) }
@@ -20,4 +20,11 @@ func (g gate) through(ctx context.Context, f func() error) error {
 	}
 	defer func() { <-g }()
 	return f()
+}
+
+// outside runs f, which waits for somebody, outside the gate; the caller is inside.
+func (g gate) outside(f func()) {
+	<-g
+	f()
+	g <- struct{}{}
 }

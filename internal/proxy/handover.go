@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cancello/internal/engine"
+	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +26,7 @@ var errRefused = errors.New("login refused")
 // The loop itself writes the greeting, in the turn in which it adopts the socket: a client that has been greeted may
 // send a query and cancel it at once, and the loop must be able to look into its socket when that cancel comes.
 func (v *visit) handOver(c engine.Conn, greeting []byte) error {
-	fd, err := detach(v.nc)
+	fd, err := detach(v.raw)
 	if err != nil {
 		return err
 	}
@@ -36,13 +37,13 @@ func (v *visit) handOver(c engine.Conn, greeting []byte) error {
 		}
 		if err != nil {
 			unix.Close(fd)
-			if len(greeting) < whole { // not wrapped: nothing more can be said in the middle of a message
+			if v.sealed || len(greeting) < whole { // not wrapped: nothing more can be said in the middle of a message
 				err = fmt.Errorf("the client did not take its greeting: %v", err)
 			}
 			return err
 		}
 	}
-	v.nc.Close()
+	v.raw.Close()
 	return nil
 }
 
@@ -55,12 +56,20 @@ func (v *visit) greet(c engine.Conn, fd int, first, greeting []byte) (rest []byt
 	}
 	result := make(chan outcome, 1)
 	if !v.p.loop.Post(func(time.Duration) {
+		if v.tls != nil && !v.sealed {
+			v.sealed = true // from here on the loop has v.tls
+			var err error
+			if greeting, err = v.tls.Sealed(greeting); err != nil {
+				result <- outcome{greeting, err}
+				return
+			}
+		}
 		n, err := unix.Write(fd, greeting)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			n, err = 0, nil
 		}
 		if n == len(greeting) {
-			v.p.loop.Adopt(c, fd, first)
+			adopt(v.p.loop, c, fd, v.tls, first)
 		}
 		result <- outcome{greeting[max(n, 0):], err}
 	}) {
@@ -77,6 +86,15 @@ func (v *visit) greet(c engine.Conn, fd int, first, greeting []byte) (rest []byt
 	default:
 		return greeting, sqlstate.AdminShutdown()
 	}
+}
+
+// adopt gives a socket to the loop, with its TLS if it has one.
+func adopt(l *loop.Loop, c engine.Conn, fd int, t *loop.TLS, first []byte) {
+	if t != nil {
+		l.AdoptTLS(c, fd, t, first)
+		return
+	}
+	l.Adopt(c, fd, first)
 }
 
 // fullPause is how long a socket that is full, which a greeting hardly ever makes it, is left alone.

@@ -146,7 +146,7 @@ func TestHangUpDrains(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		(&visit{p: w.Proxy, nc: nc}).hangUp()
+		(&visit{p: w.Proxy, raw: nc, nc: nc}).hangUp()
 	}()
 	c.WantEOF()
 	c.Conn.(*net.TCPConn).CloseWrite()

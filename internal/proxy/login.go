@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"time"
 
 	"cancello/internal/engine"
@@ -23,6 +24,9 @@ func (v *visit) login(s wire.Startup) error {
 		if _, err := v.nc.Write(wire.AppendNegotiateProtocolVersion(nil, n.Version, n.Unsupported)); err != nil {
 			return err
 		}
+	}
+	if _, tcp := v.raw.(*net.TCPConn); tcp && v.tls == nil && v.secrets.requires() {
+		return sqlstate.TLSRequired()
 	}
 	r := engine.Request{Remote: v.remote, Version: n.Version}
 	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
@@ -130,7 +134,7 @@ func (v *visit) watch() (gone <-chan error, unwatch func()) {
 		}
 	}()
 	return failed, func() {
-		v.nc.SetReadDeadline(longAgo)
+		v.raw.SetReadDeadline(longAgo)
 		<-ended
 		v.setDeadline()
 	}

@@ -32,6 +32,8 @@ type Settings struct {
 	// Console speaks with those who ask for the database config.Console, from the answer to their login on, until
 	// they leave or ctx ends. Nil: there is no such database.
 	Console func(ctx context.Context, nc net.Conn, g Guest)
+	// TLS is what LoadTLS made of Config; nil: no TLS on either side.
+	TLS *TLS
 }
 
 // Proxy is one running gate. Create it with New, then Start; end it with Stop.
@@ -44,6 +46,7 @@ type Proxy struct {
 
 	config    atomic.Pointer[config.Config] // the live one
 	access    atomic.Pointer[access]
+	tls       atomic.Pointer[TLS] // the live one, never nil
 	draining  atomic.Bool
 	loggingIn atomic.Int64 // clients between startup packet and hand-over
 	ids       atomic.Uint64
@@ -80,6 +83,10 @@ func New(s Settings) (*Proxy, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.access.Store(&access{s.Verifier, s.Passwords})
+	if s.TLS == nil {
+		s.TLS = &TLS{}
+	}
+	p.tls.Store(s.TLS)
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
 	p.own.orders = map[engine.Order]*order{}
@@ -148,6 +155,10 @@ func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 		p.engine.Reconfigure(now, c)
 	})
 }
+
+// UseTLS has connections accepted and opened from now on use t. Entries that are no longer in the configuration, whose
+// clients may still be here, keep what they had.
+func (p *Proxy) UseTLS(t *TLS) { p.tls.Store(t.with(p.tls.Load())) }
 
 // Stop closes everything at once and waits until all goroutines have ended.
 func (p *Proxy) Stop() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cancello/internal/event"
+	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
 )
@@ -17,7 +18,12 @@ import (
 // visit is one accepted connection until it is closed or handed to the loop. Its goroutine owns it.
 type visit struct {
 	p        *Proxy
-	nc       net.Conn
+	raw      net.Conn  // the socket
+	nc       net.Conn  // what is spoken through: the socket, or tls
+	tls      *loop.TLS // nil in clear
+	secrets  *TLS      // as they were when the visit began
+	mute     bool      // nothing can be said: a handshake is not over, or failed
+	sealed   bool      // the greeting was made into records
 	r        *bufio.Reader
 	remote   string
 	began    time.Time
@@ -32,7 +38,8 @@ type visit struct {
 func (p *Proxy) receive(nc net.Conn) {
 	unbind := p.bind(nc)
 	defer unbind()
-	v := &visit{p: p, nc: nc, r: bufio.NewReader(nc), remote: nc.RemoteAddr().String(), began: time.Now(), limit: p.config.Load().Timeouts.ClientLogin}
+	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: nc.RemoteAddr().String(), began: time.Now()}
+	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
 	var cancel context.CancelFunc
 	v.ctx, cancel = context.WithDeadline(p.ctx, v.deadline)
@@ -69,9 +76,9 @@ func (p *Proxy) receive(nc net.Conn) {
 
 // setDeadline puts the login's deadline in force, unless the Proxy has stopped: then it stays in the past.
 func (v *visit) setDeadline() {
-	v.nc.SetDeadline(v.deadline)
+	v.raw.SetDeadline(v.deadline)
 	if v.p.ctx.Err() != nil {
-		v.nc.SetDeadline(longAgo)
+		v.raw.SetDeadline(longAgo)
 	}
 }
 
@@ -105,7 +112,10 @@ const farewell = time.Second
 
 // say writes a last word: the deadline of the login may have passed.
 func (v *visit) say(b []byte) {
-	v.nc.SetWriteDeadline(time.Now().Add(farewell))
+	if v.mute {
+		return
+	}
+	v.raw.SetWriteDeadline(time.Now().Add(farewell))
 	v.nc.Write(b)
 }
 
@@ -130,18 +140,21 @@ const (
 	lingerTime  = time.Second
 )
 
-// hangUp closes with FIN: shut our side, drain what the client still sends, close. Meanwhile the connection counts
+// hangUp closes with FIN, and close_notify before it: shut our side, drain what the client still sends, close. Meanwhile the connection counts
 // as one that may be closed to make room.
 func (v *visit) hangUp() {
-	defer v.nc.Close()
-	if tcp, ok := v.nc.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+	defer v.raw.Close()
+	if v.tls != nil && !v.mute && v.p.ctx.Err() == nil {
+		v.tls.CloseWrite() // it sets a deadline of its own
+	}
+	if tcp, ok := v.raw.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 		return
 	}
-	v.nc.SetReadDeadline(time.Now().Add(lingerTime))
-	pl := v.p.lobby.enter(v.nc)
+	v.raw.SetReadDeadline(time.Now().Add(lingerTime))
+	pl := v.p.lobby.enter(v.raw)
 	defer v.p.lobby.leave(pl)
 	if v.p.ctx.Err() == nil {
-		io.CopyN(io.Discard, v.nc, lingerBytes)
+		io.CopyN(io.Discard, v.raw, lingerBytes)
 	}
 }
 

@@ -49,6 +49,13 @@ func NoUserName() Error {
 	return New(SeverityFatal, CodeInvalidAuthorization, "no PostgreSQL user name specified in startup packet")
 }
 
+// TLSRequired: the client asks to be let in over a connection in clear, and client_tls_sslmode doesn't allow it.
+func TLSRequired() Error {
+	e := New(SeverityFatal, CodeInvalidAuthorization, "SSL connection is required")
+	e.Hint = "Connect with sslmode=require or a stronger one."
+	return e
+}
+
 // TooManyConnections: max_client_conn, given as limit, is reached. The message is PostgreSQL's.
 func TooManyConnections(limit int) Error {
 	e := New(SeverityFatal, CodeTooManyConnections, "sorry, too many clients already")

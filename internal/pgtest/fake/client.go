@@ -2,8 +2,10 @@ package fake
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -31,6 +33,30 @@ func Dial(t testing.TB, addr string) *Client {
 	}
 	t.Cleanup(func() { nc.Close() })
 	return &Client{Conn: nc, t: t, r: bufio.NewReader(nc)}
+}
+
+// Encrypt begins TLS on the connection, as after an 'S' or instead of a request.
+func (c *Client) Encrypt(config *tls.Config) tls.ConnectionState {
+	c.t.Helper()
+	state, err := c.TryEncrypt(config)
+	if err != nil {
+		c.t.Fatalf("fake client: TLS: %v", err)
+	}
+	return state
+}
+
+// TryEncrypt begins TLS on the connection.
+func (c *Client) TryEncrypt(config *tls.Config) (tls.ConnectionState, error) {
+	if n := c.r.Buffered(); n > 0 {
+		return tls.ConnectionState{}, fmt.Errorf("%d bytes came in clear before TLS", n)
+	}
+	encrypted := tls.Client(c.Conn, config)
+	encrypted.SetDeadline(time.Now().Add(Patience))
+	if err := encrypted.Handshake(); err != nil {
+		return tls.ConnectionState{}, err
+	}
+	c.Conn, c.r = encrypted, bufio.NewReader(encrypted)
+	return encrypted.ConnectionState(), nil
 }
 
 // Put writes the messages in one write.

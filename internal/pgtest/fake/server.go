@@ -2,6 +2,7 @@ package fake
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -50,6 +51,12 @@ type Config struct {
 	Refuse map[string]string
 	// Greet replaces everything after the startup packet has been read, up to the ReadyForQuery.
 	Greet func(s *Session)
+	// TLS lets clients encrypt, by SSLRequest or directly. Nil: declined.
+	TLS *tls.Config
+	// AnswerSSL replaces the 'S' or 'N', and whatever is behind it comes in clear with it.
+	AnswerSSL []byte
+	// RefuseTLS and RefuseClear are the SQLSTATE of the FATAL for startup packets over TLS and in clear.
+	RefuseTLS, RefuseClear string
 	// Cancel is how CancelRequests end.
 	Cancel CancelStyle
 	// CancelDelay is how long the signal of a CancelRequest is delayed after it was read.
@@ -90,6 +97,7 @@ type CancelSeen struct {
 	PID     uint32
 	Key     []byte
 	Matched bool
+	TLS     bool
 }
 
 // NewServer starts a backend; it ends with the test.
@@ -221,25 +229,69 @@ func (s *Server) accept(ln net.Listener) {
 // serve reads the first packet and does what it asks for.
 func (s *Server) serve(nc net.Conn) {
 	r := bufio.NewReader(nc)
+	raw := nc
+	encrypted := false
+	begin := func() bool {
+		t := tls.Server(behind{nc, r}, s.TLS)
+		if t.Handshake() != nil {
+			return false
+		}
+		nc, r, encrypted = t, bufio.NewReader(t), true
+		return true
+	}
+	if b, err := r.Peek(1); s.TLS != nil && err == nil && b[0] == 0x16 && !begin() {
+		return
+	}
 	for {
 		pkt, err := readPacket(r)
 		if err != nil {
 			return
 		}
 		switch code := binary.BigEndian.Uint32(pkt); code {
-		case SSLCode, GSSCode:
+		case SSLCode:
+			switch {
+			case s.AnswerSSL != nil:
+				nc.Write(s.AnswerSSL)
+			case s.TLS == nil || encrypted:
+				nc.Write([]byte("N"))
+			default:
+				nc.Write([]byte("S"))
+			}
+			if s.TLS != nil && !encrypted && !begin() {
+				return
+			}
+		case GSSCode:
 			nc.Write([]byte("N"))
 		case CancelCode:
 			if len(pkt) >= 8 {
-				s.cancel(nc, binary.BigEndian.Uint32(pkt[4:]), pkt[8:])
+				s.cancel(nc, raw, encrypted, binary.BigEndian.Uint32(pkt[4:]), pkt[8:])
 			}
 			return
 		default:
+			if refuse := s.refusal(encrypted); refuse != "" {
+				nc.Write(Error("FATAL", refuse, "no pg_hba.conf entry"))
+				return
+			}
 			s.session(nc, r, code, pkt[4:])
 			return
 		}
 	}
 }
+
+func (s *Server) refusal(encrypted bool) string {
+	if encrypted {
+		return s.RefuseTLS
+	}
+	return s.RefuseClear
+}
+
+// behind is a connection of which a reader may hold some.
+type behind struct {
+	net.Conn
+	r io.Reader
+}
+
+func (b behind) Read(p []byte) (int, error) { return b.r.Read(p) }
 
 // readPacket reads a startup packet and returns what follows its length.
 func readPacket(r io.Reader) ([]byte, error) {
@@ -256,7 +308,7 @@ func readPacket(r io.Reader) ([]byte, error) {
 	return pkt, err
 }
 
-func (s *Server) cancel(nc net.Conn, pid uint32, key []byte) {
+func (s *Server) cancel(nc, raw net.Conn, encrypted bool, pid uint32, key []byte) {
 	var hit *Session
 	s.note(func() {
 		for _, x := range s.sessions {
@@ -264,7 +316,7 @@ func (s *Server) cancel(nc net.Conn, pid uint32, key []byte) {
 				hit = x
 			}
 		}
-		s.cancels = append(s.cancels, CancelSeen{PID: pid, Key: key, Matched: hit != nil})
+		s.cancels = append(s.cancels, CancelSeen{PID: pid, Key: key, Matched: hit != nil, TLS: encrypted})
 	})
 	if s.CancelDelay > 0 {
 		select {
@@ -281,7 +333,7 @@ func (s *Server) cancel(nc net.Conn, pid uint32, key []byte) {
 	}
 	switch s.Config.Cancel {
 	case ResetIt:
-		nc.(*net.TCPConn).SetLinger(0)
+		raw.(*net.TCPConn).SetLinger(0)
 	case AnswerIt:
 		nc.Write(Error("FATAL", "08P01", "a cancel is not answered"))
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/md5"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"net"
@@ -30,6 +31,9 @@ type Session struct {
 	running chan struct{} // closed by a cancel; nil while idle: then a cancel is swallowed
 	seen    []Message     // what came after login
 }
+
+// TLS says whether the session is encrypted.
+func (s *Session) TLS() bool { _, ok := s.Conn.(*tls.Conn); return ok }
 
 // Param is a startup parameter, empty when it was not sent.
 func (s *Session) Param(name string) string { return s.params[name] }

@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"cancello/internal/event"
+	"cancello/internal/loop"
+	"cancello/internal/sqlstate"
+)
+
+// firstOfTLS is the first byte of a ClientHello's record, and of no startup packet: its length would be too large.
+const firstOfTLS = 0x16
+
+// offersTLS says whether this connection may begin TLS: not twice, and not over a Unix socket, as in PostgreSQL.
+func (v *visit) offersTLS() bool {
+	_, tcp := v.raw.(*net.TCPConn)
+	return v.tls == nil && tcp && v.secrets.clients != nil
+}
+
+// directTLS begins TLS if the client begins with it instead of asking (PostgreSQL 17: sslnegotiation=direct). ALPN must
+// have named us then: a client of another protocol could be made to speak to us otherwise.
+func (v *visit) directTLS() error {
+	if !v.offersTLS() {
+		return nil
+	}
+	if b, err := v.r.Peek(1); err != nil || b[0] != firstOfTLS {
+		return nil // whoever reads next hears of an error again
+	}
+	if err := v.handshake(unread(v.r)); err != nil {
+		return err
+	}
+	if v.tls.ConnectionState().NegotiatedProtocol != alpn {
+		v.mute = true
+		return v.handshakeFailed(errors.New("received direct SSL connection request without ALPN protocol negotiation extension"))
+	}
+	return nil
+}
+
+// requestedTLS answers an SSLRequest with 'S' and begins TLS. What came in clear behind the request was read before
+// anybody could have sent it encrypted, perhaps from somebody in between: the client is told so, and nothing of it is
+// taken (CVE-2021-23214).
+func (v *visit) requestedTLS() error {
+	behind := v.r.Buffered()
+	if _, err := v.nc.Write([]byte{'S'}); err != nil {
+		return err
+	}
+	if err := v.handshake(nil); err != nil {
+		return err
+	}
+	if behind > 0 {
+		e := sqlstate.ProtocolViolation("received unencrypted data after SSL request")
+		e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
+		return e
+	}
+	return nil
+}
+
+// handshake makes v.nc an encrypted connection. read is what was read of it already. After an error nothing can be
+// said any more.
+func (v *visit) handshake(read []byte) error {
+	v.mute = true
+	t := loop.ServerTLS(v.raw, read, v.secrets.clients)
+	if err := v.p.gate.through(v.ctx, func() error { return t.Shake(v.p.gate.outside) }); err != nil {
+		return v.handshakeFailed(err)
+	}
+	v.mute = false
+	v.tls, v.nc, v.r = t, t, bufio.NewReader(t)
+	return nil
+}
+
+// handshakeFailed tells the log of what the client did wrong; that it went away or took too long is nothing.
+func (v *visit) handshakeFailed(err error) error {
+	if v.p.ctx.Err() == nil && !isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, io.EOF) {
+		v.p.set.Emit(event.LoginRefused{Remote: v.remote, Code: sqlstate.CodeProtocolViolation, Reason: "TLS: " + netReason(err)})
+	}
+	return fmt.Errorf("TLS handshake: %v", err) // not wrapped: a timeout here is no reason to say something in clear
+}
