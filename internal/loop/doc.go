@@ -2,8 +2,8 @@
 // allocation per message. To its user it is completion-style (bytes arrived, send these, so much was sent), so
 // that io_uring and kqueue can stand in for epoll without a change outside this package.
 //
-// It imports engine for the words Conn, Buf and How, and golang.org/x/sys/unix. It knows nothing of PostgreSQL,
-// of clients or of servers.
+// It imports engine for the words Conn, Buf and How, golang.org/x/sys/unix, and crypto/tls. It knows nothing of
+// PostgreSQL, of clients or of servers.
 //
 // # Threads
 //
@@ -28,6 +28,14 @@
 // comes back short. That is trusted (no read is made only to see EAGAIN) except after a FIN, an error or an urgent
 // mark was announced, which may stand behind a short read without another edge.
 //
+// # TLS
+//
+// crypto/tls sits on memory instead of a socket: a read that finds nothing fails with an error that it takes for a
+// passing one, a write collects records. What one read of the socket brings is opened at once, into a second buffer
+// that all connections share, so of an idle one there is only what crypto/tls holds itself. Sent counts content, not
+// records, and a batch only when the kernel has taken all of its records: the records of at most one batch are kept on
+// the heap, what waits behind them as it came. A handshake can't be resumed: it is over before AdoptTLS.
+//
 // # The end of a connection
 //
 // Each Conn gets exactly one Closed, last; its error is nil if it was closed as asked, io.EOF after the peer's FIN,
@@ -36,8 +44,13 @@
 // once, to others behind the data that arrived before it (a server's last words are often followed by one). When a
 // write fails, what has arrived is still read first, for the same reason.
 //
+// With TLS close_notify and a bare FIN are both io.EOF; in the middle of a record a FIN is an error. Close with Flush
+// sends close_notify before its FIN. A paused connection whose FIN was announced is read if so little stands before it that
+// it may be a close_notify: Data may follow a Pause.
+//
 // # Limits
 //
+// A TLS connection that makes us answer (KeyUpdate) without reading the answers is ended at 128 KB of them.
 // One read takes at most 64 KB; so does Drain. Close with Flush waits for a peer that does not read as long as it
 // takes some bytes each minute (flushStall), then for its FIN at most a second or 64 KB. The heap queue of a connection has no limit
 // of its own: the engine sees in Sent what is left and pauses the source.

@@ -18,6 +18,9 @@
 //     an error, an event or a log line.
 //   - An order goes to the address that the session of its server is connected to, not to its name, and its socket
 //     is opened when the order comes, never ahead.
+//   - Nothing that came in clear is taken for something that came encrypted, on either side. A handshake passes the gate
+//     as passwords do, but waits for its peer outside.
+//   - A connection keeps the TLS it began with; an order uses that of its server's session, then what is in force.
 //   - Lengths are judged before anything is allocated.
 //
 // Limits: maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
