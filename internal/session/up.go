@@ -148,14 +148,14 @@ func seen(typ byte, body int) int {
 func (s *Session) classify(d *decision) {
 	switch d.typ {
 	case wire.MsgCopyData, wire.MsgCopyDone, wire.MsgCopyFail:
-		if s.queue.Len() == 0 && !s.copyIn {
+		if s.ended == s.begun && !s.copyIn {
 			d.v = Drop // late COPY data never leases a server (trap A5)
 		} else if d.typ != wire.MsgCopyData && !s.copyIn {
 			d.entry = unit.CopyEnd
 		}
 		return
 	case wire.MsgFlush:
-		if s.queue.Len() == 0 && !s.open {
+		if s.ended == s.begun && !s.open {
 			d.v = Drop
 		}
 		return
