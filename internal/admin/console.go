@@ -20,6 +20,7 @@ const (
 	maxMessage   = 64 << 10         // of a client's message, in bytes
 	maxPrepared  = 1000             // statements and portals of one connection, each
 	writeTime    = 30 * time.Second // for one answer to be taken
+	lastTime     = time.Second      // for the last one, in a stop
 	questionTime = 10 * time.Second // for the loop to tell something
 )
 
@@ -40,6 +41,21 @@ type Gate interface {
 	Snapshot(context.Context) (event.Snapshot, error)
 	Clients(context.Context) ([]event.ClientState, error)
 	Servers(context.Context) ([]event.ServerState, error)
+
+	// Those below change something. An empty database is all of them; false says that there is nothing of that name,
+	// for Resume that nothing was paused.
+
+	Pause(ctx context.Context, database string) (bool, error)
+	Pausing(ctx context.Context, database string) (event.Pausing, error)
+	Resume(ctx context.Context, database string) (bool, error)
+	Reconnect(ctx context.Context, database string) (bool, error)
+	Kill(ctx context.Context, database string) (bool, error)
+	KillClient(ctx context.Context, pid uint32) (bool, error)
+	// Reload reads the configuration anew; the error has a line for each fault.
+	Reload() error
+	// Drain lets those who are in finish, and ends the process after that. Stop ends it at once.
+	Drain()
+	Stop()
 }
 
 // Guest is who wants to speak with the console.

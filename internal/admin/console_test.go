@@ -2,11 +2,13 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +20,53 @@ import (
 )
 
 // model is a Gate that always shows the same.
-type model struct{ config config.Config }
+type model struct {
+	config config.Config
+
+	mu      sync.Mutex
+	told    []string // what it was told
+	pausing []event.Pausing
+}
+
+func (m *model) tell(what string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = append(m.told, what)
+	return !strings.HasSuffix(what, "nowhere"), nil
+}
+
+func (m *model) Pause(_ context.Context, db string) (bool, error) { return m.tell("pause " + db) }
+func (m *model) Reconnect(_ context.Context, db string) (bool, error) {
+	return m.tell("reconnect " + db)
+}
+func (m *model) Kill(_ context.Context, db string) (bool, error)   { return m.tell("kill " + db) }
+func (m *model) Resume(_ context.Context, db string) (bool, error) { return m.tell("resume " + db) }
+func (m *model) Drain()                                            { m.tell("drain") }
+func (m *model) Stop()                                             { m.tell("stop") }
+
+func (m *model) KillClient(_ context.Context, pid uint32) (bool, error) {
+	m.tell(fmt.Sprint("kill client ", pid))
+	return pid == 1073741825, nil
+}
+
+func (m *model) Reload() error {
+	m.tell("reload")
+	return errors.New("cancello.toml:1:1: unknown setting")
+}
+
+// Pausing tells what it was given to tell, one after the other, then that the pause holds.
+func (m *model) Pausing(context.Context, string) (event.Pausing, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.pausing) == 0 {
+		return event.PauseHolds, nil
+	}
+	p := m.pausing[0]
+	if len(m.pausing) > 1 || p != event.PauseWaits {
+		m.pausing = m.pausing[1:]
+	}
+	return p, nil
+}
 
 func newModel() *model {
 	c := config.Default()
@@ -108,6 +156,8 @@ func dial(t *testing.T, c *Console, g Guest) *pgproto3.Frontend {
 //
 //	guest NAME [remote] [proven]   a new connection; prints the answer to its login, without the parameters
 //	query                          a Query with the input; + prints each row in columns of its own lines
+//	told                           what the gate was told to do
+//	pausing STATE...               what the gate tells of a pause: not, waits or holds, the last again and again
 //	extended                       lines: parse NAME TEXT, bind [binary] PORTAL NAME, describe S|P NAME, execute PORTAL [N], close S|P NAME, sync
 func TestConsole(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -120,6 +170,17 @@ func TestConsole(t *testing.T) {
 				f = dial(t, c, Guest{User: td.CmdArgs[0].Key, Remote: "192.0.2.1:1", Local: !td.HasArg("remote"), Proven: td.HasArg("proven")})
 			case "query":
 				f.Send(&pgproto3.Query{String: td.Input})
+			case "told":
+				m := c.gate.(*model)
+				told := strings.Join(m.told, "\n") + "\n"
+				m.told = nil
+				return told
+			case "pausing":
+				for _, a := range td.CmdArgs {
+					m := c.gate.(*model)
+					m.pausing = append(m.pausing, map[string]event.Pausing{"not": event.NotPaused, "waits": event.PauseWaits, "holds": event.PauseHolds}[a.Key])
+				}
+				return "ok\n"
 			case "extended":
 				for line := range strings.SplitSeq(td.Input, "\n") {
 					sendLine(t, f, line)
@@ -206,6 +267,9 @@ func hear(t *testing.T, f *pgproto3.Frontend) string {
 			fmt.Fprintf(&b, "%s\n", m.CommandTag)
 		case *pgproto3.ErrorResponse:
 			fmt.Fprintf(&b, "%s %s %s\n", m.Severity, m.Code, m.Message)
+			if m.Detail != "" {
+				fmt.Fprintf(&b, "detail: %s\n", m.Detail)
+			}
 			if m.Hint != "" {
 				fmt.Fprintf(&b, "hint: %s\n", m.Hint)
 			}
@@ -272,4 +336,38 @@ func TestConsolesAreBounded(t *testing.T) {
 		}
 	}
 	t.Error("a place that was left is not free")
+}
+
+// A PAUSE that waits does not outlive the guest who gave it, nor a Stop.
+func TestPauseEndsWithItsGuest(t *testing.T) {
+	for _, how := range []string{"the guest goes", "Cancello stops"} {
+		c := newTestConsole()
+		c.gate.(*model).pausing = []event.Pausing{event.PauseWaits, event.PauseWaits}
+		near, far := net.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.Serve(ctx, far, Guest{User: "root", Local: true, Proven: true})
+		}()
+		f := pgproto3.NewFrontend(near, near)
+		hear(t, f)
+		f.Send(&pgproto3.Query{String: "PAUSE"})
+		if err := f.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if how == "the guest goes" {
+			near.Close()
+		} else {
+			cancel()
+		}
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s, and the command waits on", how)
+		}
+		cancel()
+		near.Close()
+		far.Close()
+	}
 }

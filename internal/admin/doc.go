@@ -6,7 +6,7 @@
 // goroutines: it may be slow, and nobody waits for it.
 //
 // Where to look: http.go; console.go (who may), talk.go and extended.go (the protocol), statement.go (what was said),
-// show.go and views.go (what is shown), cancels.go and samples.go (what is remembered for that).
+// show.go and views.go (what is shown), orders.go (what is commanded), cancels.go and samples.go (what is remembered for that).
 //
 // Invariants: nothing here runs on the loop, and a client of this package that is slow or silent keeps nobody waiting
 // but itself: every wait has a deadline. Close ends every goroutine.

@@ -111,7 +111,11 @@ func help() string {
 	for _, v := range views() {
 		names = append(names, v.name)
 	}
-	return "Console usage\nDETAIL:\n\tSHOW HELP|" + strings.Join(names, "|")
+	text := "Console usage\nDETAIL:\n\tSHOW HELP|" + strings.Join(names, "|")
+	for _, o := range orders() {
+		text += "\n\t" + o.usage
+	}
+	return text
 }
 
 // execute carries a statement out.
@@ -124,6 +128,11 @@ func (t *talk) execute(words []word) (*answer, error) {
 			return &answer{tag: "SET"}, nil // drivers set them without being asked; nothing depends on them here
 		}
 		return nil, sqlstate.New(sqlstate.SeverityError, sqlstate.CodeFeatureNotSupported, "settings are not changed at the console: change the configuration and reload")
+	}
+	for _, o := range orders() {
+		if words[0].is(o.name) {
+			return t.obey(o, words[1:])
+		}
 	}
 	return nil, syntax(fmt.Sprintf("the console does not know %q: try SHOW HELP", words[0].text))
 }

@@ -15,6 +15,14 @@ type word struct {
 // is compares a word that is not quoted with one in capitals.
 func (w word) is(keyword string) bool { return !w.quoted && strings.EqualFold(w.text, keyword) }
 
+// name is the word as a name: as in SQL, one that is not quoted is in small letters.
+func (w word) name() string {
+	if w.quoted {
+		return w.text
+	}
+	return strings.ToLower(w.text)
+}
+
 // statements cuts a text at its semicolons into statements of words. Comments and empty statements are left out.
 func statements(text string) ([][]word, error) {
 	var all [][]word

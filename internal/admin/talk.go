@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
+	"os"
 	"time"
 
 	"cancello/internal/sqlstate"
@@ -15,6 +17,7 @@ import (
 type talk struct {
 	console *Console
 	nc      net.Conn
+	r       *bufio.Reader // of nc
 	guest   Guest
 	rank    rank
 	ctx     context.Context
@@ -35,7 +38,8 @@ type portal struct {
 
 func (t *talk) begin(ctx context.Context) {
 	t.ctx = ctx
-	t.out = pgproto3.NewBackend(t.nc, t.nc)
+	t.r = bufio.NewReader(t.nc)
+	t.out = pgproto3.NewBackend(t.r, t.nc)
 	t.out.SetMaxBodyLen(maxMessage)
 	t.prepared, t.portals = map[string][]word{}, map[string]portal{}
 }
@@ -48,6 +52,9 @@ func (t *talk) fatal(err sqlstate.Error) {
 
 func (t *talk) flush() error {
 	t.nc.SetWriteDeadline(time.Now().Add(writeTime))
+	if t.ctx.Err() != nil { // looked at behind, so that a stop in between is not overwritten
+		t.nc.SetWriteDeadline(time.Now().Add(lastTime))
+	}
 	return t.out.Flush()
 }
 
@@ -103,6 +110,24 @@ func (t *talk) take(m pgproto3.FrontendMessage) bool {
 		t.sendError(err)
 	}
 	return true
+}
+
+// watch notices a guest that goes away while nothing is read from it. unwatch must be called before the next read.
+func (t *talk) watch() (gone <-chan struct{}, unwatch func()) {
+	closed, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if _, err := t.r.Peek(1); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			close(closed)
+		}
+	}()
+	return closed, func() {
+		t.nc.SetReadDeadline(time.Unix(1, 0))
+		<-ended
+		if t.ctx.Err() == nil {
+			t.nc.SetReadDeadline(time.Time{})
+		}
+	}
 }
 
 // query answers a text of any number of statements, up to the first that fails.

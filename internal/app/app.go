@@ -53,7 +53,8 @@ type App struct {
 	stopSampling func()
 	sink         *obs.Sink
 	drained      chan struct{}
-	once         struct{ drained, stopped sync.Once }
+	stopAsked    chan struct{}
+	once         struct{ drained, stopped, asked sync.Once }
 }
 
 // Start checks the configuration, listens, and lets clients in. It may look up the upstreams' names, for a few
@@ -78,7 +79,7 @@ func Start(o Options) (*App, error) {
 
 	a := &App{
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), config: o.Config,
-		sink: obs.New(o.Log), drained: make(chan struct{}),
+		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
 	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
 	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
@@ -140,6 +141,9 @@ func (a *App) Drain() { a.proxy.Drain() }
 
 // Drained is closed when, after Drain, the last client has left.
 func (a *App) Drained() <-chan struct{} { return a.drained }
+
+// StopAsked is closed when somebody asks at the console for the end. It is for the caller to Stop then.
+func (a *App) StopAsked() <-chan struct{} { return a.stopAsked }
 
 // Failed tells of the one failure that a running App does not survive.
 func (a *App) Failed() <-chan error { return a.proxy.Failed() }

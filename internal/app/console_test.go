@@ -147,3 +147,107 @@ func TestConsoleWantsAPassword(t *testing.T) {
 		}
 	}
 }
+
+// order gives the console a command.
+func order(t *testing.T, c *pgx.Conn, what string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), fake.Patience)
+	defer cancel()
+	_, err := c.Exec(ctx, what)
+	return err
+}
+
+// A PAUSE answers when every server is free, lets cancels through, and RESUME undoes it.
+func TestPauseAndResume(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	o := options(t, s)
+	o.Config.Auth.AdminUsers = []string{"root"}
+	a := started(t, o)
+	root, other := console(t, a, "root", ""), console(t, a, "root", "")
+	one, two := fake.Dial(t, a.Addrs()[0].String()), fake.Dial(t, a.Addrs()[0].String())
+	g1 := one.Login(fake.V30, "user", "ann", "database", "db")
+	g2 := two.Login(fake.V30, "user", "ann", "database", "db")
+	one.Put(fake.Query("sleep"))
+	s.Await(t, "it runs", func() bool { return len(s.Sessions()) == 1 && s.Sessions()[0].Running() })
+
+	paused := make(chan error, 1)
+	go func() { paused <- order(t, root, "PAUSE db") }()
+	awaitSnapshot(t, a, "it is paused", func(s event.Snapshot) bool { return s.Pools[0].Paused })
+	two.Put(fake.Query("SELECT 1"))
+	awaitSnapshot(t, a, "one waits", func(s event.Snapshot) bool { return s.Pools[0].ClientsWaiting == 1 })
+	select {
+	case err := <-paused:
+		t.Fatalf("PAUSE answered while a query ran: %v", err)
+	default:
+	}
+	fake.SendCancel(t, a.Addrs()[0].String(), g1.PID, g1.Key)
+	one.WantError("57014")
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	awaitSnapshot(t, a, "no server is left", func(s event.Snapshot) bool {
+		p := s.Pools[0]
+		return p.ServersActive+p.ServersIdle+p.ServersCleaning+p.ServersDialing == 0
+	})
+	if got := shown(t, other, "DATABASES"); got[0]["paused"] != int64(1) {
+		t.Errorf("databases %v", got)
+	}
+	if err := order(t, other, "RESUME"); err != nil {
+		t.Fatal(err)
+	}
+	two.Want("CZ")
+	if err := order(t, other, "RESUME"); err == nil || !strings.Contains(err.Error(), "nothing is paused") {
+		t.Errorf("a second RESUME: %v", err)
+	}
+	if err := order(t, other, "RECONNECT db"); err != nil {
+		t.Error(err)
+	}
+	if err := order(t, other, fmt.Sprintf("KILL_CLIENT %d", g2.PID)); err != nil {
+		t.Error(err)
+	}
+	two.WantError("57P01")
+	two.WantEOF()
+	if err := order(t, other, "KILL"); err != nil {
+		t.Error(err)
+	}
+	one.Want("Z") // of what was cancelled
+	one.WantError("57P01")
+}
+
+// RELOAD and SHUTDOWN reach the App.
+func TestReloadAndShutdownAtTheConsole(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	o := options(t, s)
+	o.Config.Auth.AdminUsers = []string{"root"}
+	next := o.Config
+	next.Pool.DefaultSize = 7
+	o.Load = func() (config.Config, error) { return next, nil }
+	a := started(t, o)
+	root := console(t, a, "root", "")
+	if err := order(t, root, "RELOAD"); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(t, root, "DATABASES"); got[0]["pool_size"] != int64(7) {
+		t.Errorf("databases %v", got)
+	}
+	next.Pool.DefaultSize = -1
+	if err := order(t, root, "RELOAD"); err == nil || !strings.Contains(err.Error(), "reload refused") {
+		t.Errorf("a bad RELOAD: %v", err)
+	}
+	if err := order(t, root, "SHUTDOWN"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-a.StopAsked():
+	case <-time.After(fake.Patience):
+		t.Fatal("the end was not asked for")
+	}
+	if err := order(t, root, "SHUTDOWN WAIT_FOR_CLIENTS"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-a.Drained():
+	case <-time.After(fake.Patience):
+		t.Fatal("not drained")
+	}
+}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"cancello/internal/admin"
 	"cancello/internal/config"
@@ -32,3 +33,47 @@ func (g gate) Clients(ctx context.Context) ([]event.ClientState, error) {
 func (g gate) Servers(ctx context.Context) ([]event.ServerState, error) {
 	return ask(ctx, g.a, g.a.engine.Servers)
 }
+
+// Pause gives no server of a database away any more.
+func (g gate) Pause(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Pause)
+}
+
+// Pausing tells how far that is.
+func (g gate) Pausing(ctx context.Context, database string) (event.Pausing, error) {
+	return about(ctx, g.a, database, g.a.engine.Pausing)
+}
+
+// Resume undoes it.
+func (g gate) Resume(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Resume)
+}
+
+// Reconnect has the servers of a database opened anew.
+func (g gate) Reconnect(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Reconnect)
+}
+
+// Kill pauses a database and lets its clients go.
+func (g gate) Kill(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Kill)
+}
+
+// KillClient lets one client go.
+func (g gate) KillClient(ctx context.Context, pid uint32) (bool, error) {
+	return about(ctx, g.a, pid, g.a.engine.KillClient)
+}
+
+// about asks or tells the engine something about one thing.
+func about[N, T any](ctx context.Context, a *App, name N, what func(time.Duration, N) T) (T, error) {
+	return ask(ctx, a, func(now time.Duration) T { return what(now, name) })
+}
+
+// Reload reads the configuration anew.
+func (g gate) Reload() error { return g.a.Reload() }
+
+// Drain begins a drain.
+func (g gate) Drain() { g.a.Drain() }
+
+// Stop asks for the end: see App.StopAsked.
+func (g gate) Stop() { g.a.once.asked.Do(func() { close(g.a.stopAsked) }) }

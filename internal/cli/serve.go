@@ -154,6 +154,9 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 			log.Info("draining: clients may finish, cancels are still carried; once more to stop at once", "signal", sig.String())
 		case <-a.Drained():
 			return nil
+		case <-a.StopAsked():
+			log.Warn("stopping at once: asked for at the console")
+			return nil
 		case err := <-a.Failed():
 			return err
 		case <-ctx.Done():

@@ -51,6 +51,10 @@ func (e *Engine) loginWaited(c *client) {
 	if c.login == 0 || c.gone {
 		return
 	}
+	if c.pool.paused { // client_login_timeout bounds it
+		e.after(e.cfg.Timeouts.ServerConnect, func() { e.loginWaited(c) })
+		return
+	}
 	reason := c.pool.lastFailure.Message
 	if reason == "" {
 		reason = "no answer within server_connect_timeout"

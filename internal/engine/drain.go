@@ -10,13 +10,14 @@ import (
 )
 
 // Drain lets nobody in any more and closes each client when it has no transaction open and nothing running. Cancels go
-// on. Drained is emitted when no client is left.
+// on; a pause does not. Drained is emitted when no client is left.
 func (e *Engine) Drain(now time.Duration) {
 	e.now = now
 	if e.draining {
 		return
 	}
 	e.draining = true
+	e.Resume(now, "") // who waits would wait for ever
 	for _, c := range append([]*client(nil), e.slots...) {
 		switch {
 		case c == nil:

@@ -26,6 +26,8 @@ type Engine struct {
 	servers   map[Server]*server
 	orders    map[Order]*order
 	tallies   map[string]*event.Tally // by the name of the configured database
+	paused    map[string]bool         // by the name that clients ask for
+	pausedAll bool
 
 	lastServer Server
 	lastOrder  Order
@@ -47,7 +49,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 	return &Engine{
 		cfg: cfg, out: out, minter: m,
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
-		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{},
+		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{}, paused: map[string]bool{},
 	}
 }
 

@@ -29,7 +29,9 @@ type pool struct {
 	era      int             // counts the changes of where and as whom its servers log in
 	stale    int             // of those being dialed, how many are of an earlier era
 	outdated bool            // params are those of an earlier era
+	why      string          // of the last of them, for people
 	closed   bool            // its database is no longer configured
+	paused   bool            // it gives no server away, and opens none
 	params   *lease.Settings // what a new server reports; nil before the first
 	settings lease.Interner
 
@@ -103,7 +105,7 @@ func (e *Engine) pool(name poolName) *pool {
 	if !ok {
 		return nil
 	}
-	p := &pool{name: name, share: share, upstream: e.upstream(share.Database), tally: e.tally(share.Database.Name)}
+	p := &pool{name: name, share: share, upstream: e.upstream(share.Database), tally: e.tally(share.Database.Name), paused: e.isPaused(name.database)}
 	p.size()
 	e.pools[name] = p
 	return p
@@ -128,7 +130,7 @@ func (p *pool) forgetLogin(c *client) {
 // ask gets the client a server at once, or a place in the line. It tells whether the unit may be sent now.
 func (e *Engine) ask(c *client) bool {
 	p := c.pool
-	if p.Line.Len() == 0 {
+	if p.Line.Len() == 0 && !p.paused {
 		if s, ok := p.Take(); ok {
 			e.grant(c, s)
 			return s.phase == leased
@@ -143,7 +145,7 @@ func (e *Engine) ask(c *client) bool {
 
 // staff opens a server if somebody waits for one and there is room.
 func (e *Engine) staff(p *pool) {
-	for !p.retrying && p.Wanted(len(p.logins)+p.stale) {
+	for !p.retrying && !p.paused && p.Wanted(len(p.logins)+p.stale) {
 		e.dial(p)
 	}
 }
@@ -180,7 +182,10 @@ func (e *Engine) handOn(s *server) {
 	p := s.pool
 	switch {
 	case s.era != p.era && e.bug != BugOldPlaceKept:
-		e.retire(s, movedAway)
+		e.retire(s, p.why)
+		return
+	case p.paused:
+		e.retire(s, "PAUSE")
 		return
 	case p.Live+p.Dialing+p.Ghosts > p.Limit:
 		e.retire(s, tooMany)
@@ -242,7 +247,7 @@ func (p *pool) next(connect time.Duration) (at time.Duration, ok bool) {
 // patience is how long the line waits: query_wait_timeout, but where there is no server and none can be had, no longer
 // than opening one may take, server_connect_timeout.
 func (p *pool) patience(connect time.Duration) time.Duration {
-	if p.Live == 0 && p.failures > 0 && (p.share.QueryWait == 0 || connect < p.share.QueryWait) {
+	if p.Live == 0 && p.failures > 0 && !p.paused && (p.share.QueryWait == 0 || connect < p.share.QueryWait) {
 		return connect
 	}
 	return p.share.QueryWait
@@ -268,7 +273,7 @@ func (e *Engine) expire(p *pool) {
 }
 
 func (p *pool) waitedTooLong(limit time.Duration) sqlstate.Error {
-	if p.Live == 0 && p.failures > 0 {
+	if p.Live == 0 && p.failures > 0 && !p.paused {
 		return sqlstate.NoServer(p.upstream.name + ": " + p.lastFailure.Message)
 	}
 	return sqlstate.QueryWaitTimeout(limit)

@@ -66,13 +66,19 @@ func moved(a, b config.Database) bool {
 
 // move sends the pool's servers elsewhere: new ones at once, old ones when their clients are done with them.
 func (e *Engine) move(p *pool) {
-	p.era++
-	p.stale = p.Dialing
 	p.upstream = e.upstream(p.share.Database)
+	e.renew(p, movedAway)
+}
+
+// renew gives up the pool's servers: those at rest at once, others when their clients are done with them.
+func (e *Engine) renew(p *pool, why string) {
+	p.era++
+	p.why = why
+	p.stale = p.Dialing
 	p.outdated = true
 	p.failures, p.lastFailure = 0, Failure{}
 	for s, rests := p.Take(); rests; s, rests = p.Take() {
-		e.retire(s, movedAway)
+		e.retire(s, why)
 	}
 }
 

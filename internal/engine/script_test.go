@@ -31,6 +31,7 @@ import (
 //	reload [as new has them] [host=H] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	tick D, drain, grant N, state
+//	pause | resume | reconnect | kill [D], kill-client cN
 //	snapshot, clients, servers        what the console and the metrics are told
 //
 // What the engine does is listed in order: what it sends to c1 as c1 <- ..., all else by its name. Everything sent is
@@ -150,6 +151,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return w.snapshot()
 	case "clients", "servers":
 		return w.list(td.Cmd)
+	case "pause", "resume", "reconnect", "kill", "kill-client":
+		w.command(td)
 	case "grant":
 		n, _ := strconv.Atoi(td.CmdArgs[0].Key)
 		w.e.SetGrant(w.now, PoolID{Database: "db", User: "u"}, n)

@@ -19,7 +19,7 @@ func (e *Engine) Snapshot(now time.Duration) event.Snapshot {
 		p := e.pools[name]
 		at[p] = len(s.Pools)
 		s.Pools = append(s.Pools, event.PoolState{
-			Database: name.database, User: name.user, Entry: p.share.Database.Name, Mode: p.share.Mode.String(), Limit: p.Limit,
+			Database: name.database, User: name.user, Entry: p.share.Database.Name, Mode: p.share.Mode.String(), Paused: p.paused, Limit: p.Limit,
 			ServersIdle: p.Idle(), ServersDialing: p.Dialing, ServersGhost: p.Ghosts,
 		})
 	}

@@ -108,3 +108,13 @@ type ServerState struct {
 	Client                 uint32        // the pid of the client that holds it; 0: none
 	ApplicationName        string
 }
+
+// Pausing is how far a pause is.
+type Pausing uint8
+
+// The states of a pause.
+const (
+	NotPaused  Pausing = iota // nobody paused it, or somebody resumed it
+	PauseWaits                // some servers are still held or being opened
+	PauseHolds                // there is no server any more
+)

@@ -1,0 +1,139 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"cancello/internal/event"
+	"cancello/internal/sqlstate"
+)
+
+// Pause gives no server of a database away any more, and closes each as soon as nobody holds it; empty is all databases.
+// Clients may come, and wait. Cancels go on. False: there is no such database.
+func (e *Engine) Pause(now time.Duration, database string) bool {
+	e.now = now
+	if !e.knows(database) {
+		return false
+	}
+	if database == "" {
+		e.pausedAll = true
+	} else {
+		e.paused[database] = true
+	}
+	for _, p := range e.poolsOf(database) {
+		p.paused = true
+		for s, rests := p.Take(); rests; s, rests = p.Take() {
+			e.retire(s, "PAUSE")
+		}
+	}
+	return true
+}
+
+// Resume undoes Pause and Kill; empty is all databases. False: nothing was paused.
+func (e *Engine) Resume(now time.Duration, database string) bool {
+	e.now = now
+	was := e.pausedAll || len(e.paused) > 0
+	if database != "" {
+		was = e.paused[database]
+		delete(e.paused, database)
+	} else {
+		e.pausedAll = false
+		clear(e.paused)
+	}
+	if !was {
+		return false
+	}
+	for _, p := range e.poolsOf(database) {
+		p.paused = e.isPaused(p.name.database)
+		e.staff(p)
+		e.watch(p) // the line waits less long where no server can be had
+	}
+	return true
+}
+
+// Reconnect closes every server of a database once nobody holds it, and opens new ones for those who come next; empty is
+// all databases. False: there is no such database.
+func (e *Engine) Reconnect(now time.Duration, database string) bool {
+	e.now = now
+	if !e.knows(database) {
+		return false
+	}
+	for _, p := range e.poolsOf(database) {
+		e.renew(p, "RECONNECT")
+		e.staff(p)
+		e.sweepPool(p)
+	}
+	return true
+}
+
+// Kill pauses a database and lets its clients go: what they run is cancelled, what they left open is rolled back. Empty is
+// all databases. False: there is no such database.
+func (e *Engine) Kill(now time.Duration, database string) bool {
+	if !e.Pause(now, database) {
+		return false
+	}
+	for _, c := range append([]*client(nil), e.slots...) {
+		if c != nil && (database == "" || c.pool.name.database == database) {
+			e.kill(c)
+		}
+	}
+	return true
+}
+
+// KillClient lets one client go, by the pid that it was given. False: there is none.
+func (e *Engine) KillClient(now time.Duration, pid uint32) bool {
+	e.now = now
+	for _, c := range e.slots {
+		if c != nil && c.pid == pid && !c.gone {
+			e.kill(c)
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) kill(c *client) {
+	if c.login != 0 {
+		e.refuseLogin(c, sqlstate.AdminShutdown())
+		return
+	}
+	e.fatal(c, sqlstate.AdminShutdown())
+}
+
+// Pausing tells how far a Pause is; empty is all databases.
+func (e *Engine) Pausing(now time.Duration, database string) event.Pausing {
+	e.now = now
+	if !e.pausedAll && !e.paused[database] {
+		return event.NotPaused
+	}
+	for _, p := range e.poolsOf(database) {
+		if p.Live > 0 || p.Dialing > 0 {
+			return event.PauseWaits
+		}
+	}
+	return event.PauseHolds
+}
+
+// isPaused tells whether new pools of a database begin paused.
+func (e *Engine) isPaused(database string) bool { return e.pausedAll || e.paused[database] }
+
+// knows tells whether clients can ask for a database; empty is all of them.
+func (e *Engine) knows(database string) bool {
+	if database == "" {
+		return true
+	}
+	_, configured := e.cfg.Share(database, "")
+	return configured || len(e.poolsOf(database)) > 0
+}
+
+// poolsOf is the pools of a database, or all, by name.
+func (e *Engine) poolsOf(database string) []*pool {
+	var list []*pool
+	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
+		if database == "" || name.database == database {
+			list = append(list, e.pools[name])
+		}
+	}
+	return list
+}
