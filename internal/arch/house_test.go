@@ -49,7 +49,7 @@ var house = []room{
 
 	{path: "internal/app", ring: top, beside: nil, vendor: []string{"golang.org/x/sys/unix", "github.com/prometheus/client_golang", "github.com/jackc/pgpassfile"}},
 	{path: "internal/demo", ring: top, beside: []string{"internal/app"}, vendor: []string{"github.com/spf13/cobra", "golang.org/x/sys/unix"}},
-	{path: "internal/cli", ring: top, beside: []string{"internal/app", "internal/demo"}, vendor: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
+	{path: "internal/cli", ring: top, beside: []string{"internal/app", "internal/demo"}, vendor: []string{"github.com/spf13/cobra", "github.com/coreos/go-systemd/v22/daemon", "github.com/spf13/pflag", "golang.org/x/sys/unix"}},
 	{path: "cmd/cancello", ring: top, beside: []string{"internal/cli"}},
 
 	{path: "internal/sim", ring: bench, replay: true},

@@ -13,6 +13,7 @@ import (
 	"cancello/internal/app"
 	"cancello/internal/config"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 )
 
@@ -139,17 +140,22 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 		}
 		fmt.Fprintln(s.stderr, "cancello: "+line)
 	}
+	notify(log, daemon.SdNotifyReady)
+	defer notify(log, daemon.SdNotifyStopping)
 	for asked := 0; ; {
 		select {
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
+				notify(log, reloading())
 				_ = a.Reload() // it is in the log
+				notify(log, daemon.SdNotifyReady)
 				continue
 			}
 			if asked++; asked > 1 {
 				log.Warn("stopping at once", "signal", sig.String())
 				return nil
 			}
+			notify(log, daemon.SdNotifyStopping)
 			a.Drain()
 			log.Info("draining: clients may finish, cancels are still carried; once more to stop at once", "signal", sig.String())
 		case <-a.Drained():

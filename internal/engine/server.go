@@ -105,7 +105,7 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	} else {
 		p.stale--
 	}
-	e.out.Emit(event.DialFailed{User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
+	e.out.Emit(event.DialFailed{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
 	if current && p.Live == 0 && hopeless(f) {
 		e.failWaiting(p, f)
 	}

@@ -75,6 +75,7 @@ type ServerClosed struct {
 
 // DialFailed: a server connection could not be opened.
 type DialFailed struct {
+	Server                 uint64
 	User, Database, Remote string
 	Reason                 string
 }

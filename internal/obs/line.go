@@ -23,7 +23,7 @@ func writeLine(log *slog.Logger, e event.Event) {
 	case event.ServerClosed:
 		log.Info("server closed", "server", e.Server, "user", e.User, "database", e.Database, "reason", e.Reason)
 	case event.DialFailed:
-		log.Warn("server connection failed", "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
+		log.Warn("server connection failed", "server", e.Server, "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
 	case event.LoginRefused:
 		log.Warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
 	case event.Drained:
