@@ -167,6 +167,13 @@ func (w *tlsWorld) adoptOn(c engine.Conn, first []byte, pair func(testing.TB) (i
 	return p
 }
 
+// connect gives the loop one end of a connection with TLS and the test the other.
+func (w *tlsWorld) connect() (engine.Conn, *tlsPeer) {
+	w.t.Helper()
+	c := w.l.Reserve()
+	return c, w.adoptOn(c, nil, tcpPair)
+}
+
 func (w *tlsWorld) Step() bool {
 	for _, p := range w.tlsPeers {
 		if p.fd >= 0 && (len(p.pipe.out) > 0 || p.fin) {

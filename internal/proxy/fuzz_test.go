@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"cancello/internal/auth"
+	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/pgtest/fake"
 )
@@ -98,6 +100,92 @@ func FuzzServerLogin(f *testing.F) {
 		l := &serverLogin{p: p, ctx: ctx, nc: ours, r: bufio.NewReader(ours), target: c}
 		if err := l.run(false); isTimeout(err) {
 			t.Fatal("it hangs")
+		}
+	})
+}
+
+// FuzzTLSFromClients: whatever comes in place of a handshake, in whatever pieces, the connection ends.
+func FuzzTLSFromClients(f *testing.F) {
+	hello := clientHello(f)
+	for _, b := range [][]byte{
+		{firstOfTLS}, hello, hello[:len(hello)/2], append(hello, hello...), fake.Join(sslRequest, hello), fake.Join(sslRequest, hello[:30]),
+		fake.Join(sslRequest, fake.Startup(fake.V30, "user", "ann")), fake.Join(sslRequest, []byte{firstOfTLS, 3, 1, 0xff, 0xff, 1}),
+		{firstOfTLS, 3, 1, 0, 0}, {21, 3, 1, 0, 2, 2, 40}, fake.Join(sslRequest, []byte{0x80, 0x2e, 1, 3, 1}), fake.Join(gssRequest, sslRequest, hello),
+	} {
+		f.Add(b, uint16(0))
+		f.Add(b, uint16(9))
+	}
+	w := start(f, newScript(), withClientTLS(f, fake.NewAuthority(f), config.SSLRequire))
+	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
+		nc, err := net.Dial("tcp", w.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(fake.Patience))
+		at := min(int(cut), len(b))
+		nc.Write(b[:at])
+		nc.Write(b[at:])
+		nc.(*net.TCPConn).CloseWrite()
+		if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("it hangs")
+		}
+		select {
+		case <-w.logins:
+			t.Fatal("somebody was let in")
+		case <-w.cancels:
+		default:
+		}
+		w.mu.Lock()
+		w.events = nil
+		w.mu.Unlock()
+	})
+}
+
+// clientHello is what crypto/tls begins with.
+func clientHello(f *testing.F) []byte {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	go tls.Client(theirs, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}}).Handshake()
+	buf := make([]byte, 4096)
+	n, err := ours.Read(buf)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return buf[:n]
+}
+
+// FuzzTLSRecords: whatever comes in place of records from a client that is in, its connection ends, and nothing of it
+// reaches the engine.
+func FuzzTLSRecords(f *testing.F) {
+	for _, b := range [][]byte{
+		nil, {23}, {23, 3, 3, 0, 0}, {23, 3, 3, 0x40, 0x12}, {23, 3, 3, 0xff, 0xff}, {21, 3, 3, 0, 2, 1, 0}, {20, 3, 3, 0, 1, 1},
+		{22, 3, 3, 0, 5, 24, 0, 0, 1, 1}, append([]byte{23, 3, 3, 0, 40}, make([]byte, 40)...), fake.Query("SELECT 1"),
+	} {
+		f.Add(b, false)
+		f.Add(b, true)
+	}
+	a := fake.NewAuthority(f)
+	w := start(f, newScript(), withClientTLS(f, a, config.SSLRequire))
+	f.Fuzz(func(t *testing.T, b []byte, old bool) {
+		c := fake.Dial(t, w.addr())
+		conf := trusting(a, alpn)
+		if old {
+			conf.MaxVersion = tls.VersionTLS12
+		}
+		c.Encrypt(conf)
+		c.Login(fake.V30, "user", "ann")
+		r := next(t, w.logins, "the login")
+		raw := c.Conn.(*tls.Conn).NetConn()
+		raw.Write(b)
+		raw.(*net.TCPConn).CloseWrite()
+		if gone := next(t, w.script.closed, "the end"); gone.conn != r.Conn || gone.err == nil {
+			t.Errorf("conn %v ended with %v, want %v", gone.conn, gone.err, r.Conn)
+		}
+		select {
+		case g := <-w.got:
+			t.Errorf("%q reached the engine", g.bytes)
+		default:
 		}
 	})
 }
