@@ -56,6 +56,10 @@ sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: i
 bench: build cache ## Cancello beside PgBouncer, interleaved, on this machine
 	go run ./bench $(ARGS)
 
+.PHONY: others
+others: ## look at PgBouncer, Pgpool-II, PGlite and psql-wire with `cancello check`, write down what they do
+	@scripts/check-others
+
 .PHONY: pg
 pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer: installs what is missing
 	@scripts/install-debian

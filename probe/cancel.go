@@ -30,11 +30,6 @@ func cancelCases() []Case {
 			ID: "cancel.copy-out", Group: GroupCancel, Title: "A running COPY TO STDOUT can be cancelled.",
 			Source: cancelSection, Expected: ended, Means: lostCancel, Run: cancelRun(copyOut, AsSession),
 		}, {
-			ID: "cancel.copy-in", Group: GroupCancel, Title: "A COPY FROM STDIN that waits for data can be cancelled.",
-			Source:   "src/backend/commands/copyfromparse.c: interrupts are held while COPY waits for data, the next CopyData ends it",
-			Expected: "ERROR 57014 at once or with the next CopyData, then ReadyForQuery",
-			Means:    "A load that was cancelled is committed all the same, or the session is stuck.", Run: cancelCopyIn,
-		}, {
 			ID: "cancel.sqlstate", Group: GroupCancel, Title: "A cancelled statement's error is 57014, query_canceled.",
 			Source:   "errcodes.txt, 57014 query_canceled; src/backend/tcop/postgres.c ProcessInterrupts",
 			Expected: "severity ERROR, SQLSTATE 57014",
@@ -65,6 +60,11 @@ func cancelCases() []Case {
 			ID: "cancel.crowd", Group: GroupCancel, Title: "With all of our connections busy each cancel ends its own statement and no other.",
 			Source: cancelSection, Expected: "each session's own request ends its statement; no other ends",
 			Means: "Under load, when cancels matter most, they are lost or end somebody else's statement.", Run: cancelCrowd,
+		}, {
+			ID: "cancel.copy-in", Group: GroupCancel, Title: "A COPY FROM STDIN that waits for data can be cancelled.",
+			Source:   "src/backend/commands/copyfromparse.c: interrupts are held while COPY waits for data, the next CopyData ends it",
+			Expected: "ERROR 57014 at once or with the next CopyData, then ReadyForQuery",
+			Means:    "A load that was cancelled is committed all the same, or the session is stuck.", Run: cancelCopyIn,
 		},
 	}
 }

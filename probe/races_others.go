@@ -144,7 +144,7 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 		if err := r.s.Send(two); err != nil {
 			return broken(n, err)
 		}
-		pause(ctx, 2*beat)
+		pause(ctx, begun)
 		if _, err := b.CancelSession(ctx, AsSession, r.s); err != nil {
 			return broken(n, err)
 		}
@@ -184,7 +184,7 @@ func raceLatency(ctx context.Context, b *Bench) Result {
 		if err := r.s.Ask(r.slow); err != nil {
 			return broken(n, err)
 		}
-		pause(ctx, 2*beat+rand.N(2*beat))
+		pause(ctx, begun+rand.N(2*beat))
 		t, err := b.end(ctx, r.s, AsSession)
 		if err != nil {
 			return broken(n, err)
