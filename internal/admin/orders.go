@@ -86,11 +86,15 @@ const pausePoll = 20 * time.Millisecond
 // pause waits until no server is left, so that what comes next may stop PostgreSQL. It stays a pause if the guest leaves
 // meanwhile.
 func (t *talk) pause(words []word) error {
-	if err := t.of(words, t.console.gate.Pause, ""); err != nil {
-		return err
-	}
 	name, err := database(words)
 	if err != nil {
+		return err
+	}
+	refused := ""
+	if s, err := t.console.gate.Snapshot(t.ctx); err == nil && s.Draining {
+		refused = "a drain is under way: a pause would keep it from its end"
+	}
+	if err := t.of(words, t.console.gate.Pause, refused); err != nil {
 		return err
 	}
 	gone, unwatch := t.watch()

@@ -10,10 +10,11 @@ import (
 )
 
 // Pause gives no server of a database away any more, and closes each as soon as nobody holds it; empty is all databases.
-// Clients may come, and wait. Cancels go on. False: there is no such database.
+// Clients may come, and wait. Cancels go on. False: there is no such database, or a drain is under way, which a pause
+// would keep from its end.
 func (e *Engine) Pause(now time.Duration, database string) bool {
 	e.now = now
-	if !e.knows(database) {
+	if e.draining || !e.knows(database) {
 		return false
 	}
 	if database == "" {
@@ -67,10 +68,10 @@ func (e *Engine) Reconnect(now time.Duration, database string) bool {
 	return true
 }
 
-// Kill pauses a database and lets its clients go: what they run is cancelled, what they left open is rolled back. Empty is
+// Kill pauses a database, but for a drain, and lets its clients go: what they run is cancelled, what they left open is rolled back. Empty is
 // all databases. False: there is no such database.
 func (e *Engine) Kill(now time.Duration, database string) bool {
-	if !e.Pause(now, database) {
+	if !e.Pause(now, database) && !e.draining {
 		return false
 	}
 	for _, c := range append([]*client(nil), e.slots...) {

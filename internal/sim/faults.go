@@ -49,6 +49,7 @@ func (w *World) startFaults() {
 	}
 	if w.gate != nil {
 		w.startReloads()
+		w.startPauses()
 	}
 }
 

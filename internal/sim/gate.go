@@ -52,6 +52,7 @@ type gate struct {
 	drained int
 
 	settings reloads
+	paused   bool   // no server may be opened
 	host     string // where the database is, or was last
 }
 
@@ -174,6 +175,7 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 	g.dialing[user]++
 	g.dialed[user] = true
 	g.checkPlace(t)
+	g.checkPaused()
 	place := g.settings.place
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
 	w.tracef("engine: dial server %d", s)

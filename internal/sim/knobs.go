@@ -39,6 +39,7 @@ type Knobs struct {
 	badCarries   float64
 	drain        float64
 	reloads      float64 // per second: other settings
+	pauses       float64 // per second: PAUSE and RESUME, or RECONNECT
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup parameter that is not supported
@@ -134,6 +135,7 @@ func drawKnobs(seed uint64) Knobs {
 	}
 	k.reloads = w.some(0.3, 6)
 	k.mixed = k.reloads > 0 && w.chance(0.4)
+	k.pauses = w.some(0.2, 4)
 	k.config = cfg
 	return k
 }

@@ -1,0 +1,48 @@
+package sim
+
+import "time"
+
+// operator is what a Machine can be commanded besides: the production engine can.
+type operator interface {
+	Pause(now time.Duration, database string) bool
+	Resume(now time.Duration, database string) bool
+	Reconnect(now time.Duration, database string) bool
+}
+
+// startPauses pauses the database, or all, at random moments and resumes it a little later; in between it has servers
+// opened anew.
+func (w *World) startPauses() {
+	m, ok := w.gate.m.(operator)
+	if !ok {
+		return
+	}
+	w.poisson(w.k.pauses, func() {
+		g := w.gate
+		if w.chance(0.3) {
+			w.tracef("reconnect")
+			g.enter(func() { m.Reconnect(w.now, "") })
+			return
+		}
+		if g.paused {
+			return
+		}
+		name := ""
+		if w.chance(0.5) && g.settings.configured() {
+			name = theDatabase
+		}
+		w.tracef("pause %q", name)
+		g.enter(func() { g.paused = m.Pause(w.now, name) && !w.draining })
+		w.after(w.between(time.Millisecond, 100*time.Millisecond), func() {
+			w.tracef("resume")
+			g.paused = false
+			g.enter(func() { m.Resume(w.now, "") })
+		})
+	})
+}
+
+// checkPaused sees a server opened: not in a pause.
+func (g *gate) checkPaused() {
+	if g.paused && !g.w.draining {
+		g.w.violate("P8", "a server is opened in a pause")
+	}
+}
