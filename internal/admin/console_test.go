@@ -103,7 +103,7 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 func (m *model) Clients(context.Context) ([]event.ClientState, error) {
 	return []event.ClientState{
 		{PID: 1073741825, User: "ann", Database: "shop", Remote: "192.0.2.7:40001", State: "active", ConnectedAt: 40 * time.Second,
-			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql"},
+			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql", TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256"},
 		{PID: 1073741826, User: "ann", Database: "shop", Remote: "[2001:db8::1]:40002", State: "waiting", ConnectedAt: 50 * time.Second,
 			Wait: 1_500_250 * time.Microsecond},
 	}, nil

@@ -81,7 +81,7 @@ func (c *Console) showClients(ctx context.Context, t *table) error {
 	for _, s := range list {
 		host, port := address(s.Remote)
 		t.add("C", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.ConnectedAt), when(s.RequestAt),
-			seconds(s.Wait), micros(s.Wait), n(0), number(uint64(s.PID)), number(s.Server), n(0), "", s.ApplicationName, nil, int64(s.PID))
+			seconds(s.Wait), micros(s.Wait), n(0), number(uint64(s.PID)), number(s.Server), n(0), s.TLS, s.ApplicationName, nil, int64(s.PID))
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (c *Console) showServers(ctx context.Context, t *table) error {
 	for _, s := range list {
 		host, port := address(s.Remote)
 		t.add("S", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.DialedAt), when(s.RequestAt), n(0), n(0), n(0),
-			number(s.Server), number(uint64(s.Client)), int64(s.PID), "", s.ApplicationName, nil, int64(s.Server))
+			number(s.Server), number(uint64(s.Client)), int64(s.PID), s.TLS, s.ApplicationName, nil, int64(s.Server))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, sqlstate.Draining())
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, lastEnd: -1, clock: clock{joined: now}}
+	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	switch {
 	case p == nil:

@@ -98,6 +98,7 @@ type Target struct {
 type Request struct {
 	Conn     Conn // reserved for it; Data may come as soon as the verdict is out
 	Remote   string
+	TLS      string // version and cipher, for people; empty: in clear
 	User     string
 	Database string
 	Version  wire.Version // as negotiated: 3.0 or 3.2
@@ -120,6 +121,7 @@ type ServerInfo struct {
 	PID    uint32       // 0 when there was no BackendKeyData
 	HasKey bool         // whether a cancel can be carried
 	Extras bool         // whether it took idle_session_timeout=0 and client_connection_check_interval
+	TLS    string       // version and cipher, for people; empty: in clear
 }
 
 // Failure is why no server connection came about.

@@ -132,7 +132,7 @@ func (e *Engine) Clients(now time.Duration) []event.ClientState {
 		}
 		s := event.ClientState{
 			PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote, State: c.state(),
-			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told),
+			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told), TLS: c.tls,
 		}
 		if c.srv != nil {
 			s.Server = uint64(c.srv.id)
@@ -151,7 +151,7 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 		p := srv.pool
 		s := event.ServerState{
 			Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: srv.upstream.name, State: srv.state(),
-			DialedAt: srv.dialedAt, RequestAt: srv.lastWrite, PID: srv.info.PID, ApplicationName: applicationName(srv.set),
+			DialedAt: srv.dialedAt, RequestAt: srv.lastWrite, PID: srv.info.PID, ApplicationName: applicationName(srv.set), TLS: srv.info.TLS,
 		}
 		if srv.cl != nil {
 			s.Client = srv.cl.pid

@@ -95,6 +95,7 @@ type ClientState struct {
 	Wait                   time.Duration // in the line so far
 	Server                 uint64        // held; 0: none
 	ApplicationName        string
+	TLS                    string // version and cipher; empty: in clear
 }
 
 // ServerState is one server connection at one moment.
@@ -107,6 +108,7 @@ type ServerState struct {
 	PID                    uint32        // as the server gave it; 0: it gave none
 	Client                 uint32        // the pid of the client that holds it; 0: none
 	ApplicationName        string
+	TLS                    string // version and cipher; empty: in clear
 }
 
 // Pausing is how far a pause is.

@@ -100,7 +100,7 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	}
 	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t), encrypted: encrypted}
 	a.info.Extras = !bare && !l.renegotiated
-	a.info.PID = a.pid
+	a.info.PID, a.info.TLS = a.pid, tlsName(encrypted)
 	a.fd, err = detach(nc)
 	return a, err
 }

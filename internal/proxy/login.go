@@ -80,7 +80,7 @@ func identity(params []wire.Param) (user, database string, rest []wire.Param) {
 // enter asks the engine to let an authenticated client in, greets it and hands it over.
 func (v *visit) enter(r engine.Request) error {
 	p := v.p
-	r.Conn = p.loop.Reserve()
+	r.Conn, r.TLS = p.loop.Reserve(), tlsName(v.tls)
 	verdicts := make(chan engine.Verdict, 1)
 	l := engine.Login(p.ids.Add(1))
 	if !p.loop.Post(func(now time.Duration) {

@@ -3,10 +3,12 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"cancello/internal/event"
 	"cancello/internal/loop"
@@ -79,4 +81,13 @@ func (v *visit) handshakeFailed(err error) error {
 		v.p.set.Emit(event.LoginRefused{Remote: v.remote, Code: sqlstate.CodeProtocolViolation, Reason: "TLS: " + netReason(err)})
 	}
 	return fmt.Errorf("TLS handshake: %v", err) // not wrapped: a timeout here is no reason to say something in clear
+}
+
+// tlsName is what a connection is encrypted with, as "TLSv1.3/TLS_AES_128_GCM_SHA256"; empty for one in clear.
+func tlsName(t *loop.TLS) string {
+	if t == nil {
+		return ""
+	}
+	state := t.ConnectionState()
+	return strings.ReplaceAll(tls.VersionName(state.Version), " ", "v") + "/" + tls.CipherSuiteName(state.CipherSuite)
 }
