@@ -2,6 +2,7 @@ package test
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"path/filepath"
@@ -22,6 +23,67 @@ const minScripts = 20
 // and the OIDs that differ from run to run. In transaction mode each script also runs beside a rival that takes
 // its server away whenever it can, and leaves a statement of its own there.
 func TestTransparency(t *testing.T) {
+	scripts := readScripts(t)
+	each(t, func(t *testing.T, major int, mode string) {
+		c := pgtest.Start(t, major)
+		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "")}, mode: mode, size: 2})
+		for _, s := range scripts {
+			if !s.runs(major, mode) {
+				continue
+			}
+			t.Run(strings.TrimSuffix(filepath.Base(s.name), ".txt"), func(t *testing.T) {
+				s.prepare(t, c)
+				want := s.replay(t, inClear(direct(c).Addr()), nil)
+				s.prepare(t, c)
+				got := s.replay(t, inClear(g.Addr()), nil)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("direct (-) and through Cancello (+):\n%s", diff)
+				}
+				if mode != "transaction" {
+					return
+				}
+				s.prepare(t, c)
+				r := newRival(t, g.Addr())
+				got = s.replay(t, inClear(g.Addr()), r.move)
+				r.rest()
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("direct (-) and through Cancello beside a rival (+):\n%s", diff)
+				}
+			})
+		}
+	})
+}
+
+// The same over TLS on every leg: no byte is lost, doubled or held back between records and messages.
+func TestTransparencyOverTLS(t *testing.T) {
+	scripts := readScripts(t)
+	a := fake.NewAuthority(t)
+	over := overTLS(&tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1"})
+	for _, major := range majors {
+		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			c := encrypted(t, a, major, false)
+			_, set := front(a, "require")
+			g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=require"}, mode: "transaction", size: 2, set: set})
+			for _, s := range scripts {
+				if !s.runs(major, "transaction") || s.ssl { // which the dialer asks for
+					continue
+				}
+				t.Run(strings.TrimSuffix(filepath.Base(s.name), ".txt"), func(t *testing.T) {
+					s.prepare(t, c)
+					want := s.replay(t, over(direct(c).Addr()), nil)
+					s.prepare(t, c)
+					got := s.replay(t, over(g.Addr()), nil)
+					if diff := cmp.Diff(want, got); diff != "" {
+						t.Errorf("direct (-) and through Cancello (+), over TLS:\n%s", diff)
+					}
+				})
+			}
+		})
+	}
+}
+
+func readScripts(t *testing.T) []*script {
+	t.Helper()
 	paths, err := filepath.Glob("testdata/transparency/*.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -37,34 +99,27 @@ func TestTransparency(t *testing.T) {
 		}
 		scripts = append(scripts, s)
 	}
-	each(t, func(t *testing.T, major int, mode string) {
-		c := pgtest.Start(t, major)
-		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "")}, mode: mode, size: 2})
-		for _, s := range scripts {
-			if !s.runs(major, mode) {
-				continue
+	return scripts
+}
+
+// dialer makes a connection for a script.
+type dialer func(t testing.TB) *raw
+
+func inClear(addr string) dialer { return func(t testing.TB) *raw { return dialRaw(t, addr) } }
+
+func overTLS(config *tls.Config) func(addr string) dialer {
+	return func(addr string) dialer {
+		return func(t testing.TB) *raw {
+			t.Helper()
+			c := dialRaw(t, addr)
+			c.send(fake.Msg(0, uint32(fake.SSLCode)))
+			if b := c.byte(); b != 'S' {
+				t.Fatalf("SSLRequest was answered %q", b)
 			}
-			t.Run(strings.TrimSuffix(filepath.Base(s.name), ".txt"), func(t *testing.T) {
-				s.prepare(t, c)
-				want := s.replay(t, direct(c).Addr(), nil)
-				s.prepare(t, c)
-				got := s.replay(t, g.Addr(), nil)
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("direct (-) and through Cancello (+):\n%s", diff)
-				}
-				if mode != "transaction" {
-					return
-				}
-				s.prepare(t, c)
-				r := newRival(t, g.Addr())
-				got = s.replay(t, g.Addr(), r.move)
-				r.rest()
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("direct (-) and through Cancello beside a rival (+):\n%s", diff)
-				}
-			})
+			c.nc = tls.Client(c.nc, config)
+			return c
 		}
-	})
+	}
 }
 
 // prepare runs the script's setup past the gate.
@@ -83,10 +138,10 @@ func (s *script) prepare(t *testing.T, c *postgres.Cluster) {
 
 // replay runs the script on a new connection and returns all that the server said, a line for each message. before
 // is called in front of every write.
-func (s *script) replay(t *testing.T, addr string, before func()) []string {
+func (s *script) replay(t *testing.T, dial dialer, before func()) []string {
 	t.Helper()
 	var said []string
-	c := dialRaw(t, addr)
+	c := dial(t)
 	if s.ssl {
 		c.send(fake.Msg(0, uint32(fake.SSLCode)))
 		said = append(said, fmt.Sprintf("SSLRequest: %q", c.byte()))
