@@ -31,6 +31,7 @@ func FuzzEngine(f *testing.F) {
 			op, known := map[string]byte{
 				"client": opClient, "server": opServer, "closed": opClose, "cancel": opCancel, "ready": opReady, "done": opDone,
 				"dialed": opDialed, "dial-failed": opDialFailed, "login": opLogin, "tick": opTick, "drain": opDrain, "reload": opReload,
+				"pause": opCommand, "resume": opCommand, "reconnect": opCommand, "kill": opCommand,
 			}[td.Cmd]
 			switch {
 			case !known || err != nil && (op == opClient || op == opServer) || len(b) > 250:
@@ -73,6 +74,7 @@ const (
 	opDrain
 	opSlow
 	opReload
+	opCommand
 	ops
 )
 
@@ -170,6 +172,8 @@ func (z *fuzzed) do(op byte, n int, client, server *[]byte) {
 		z.slow = n%2 == 0
 	case opReload:
 		z.reload(n)
+	case opCommand:
+		z.command(n)
 	}
 	z.settle()
 }
@@ -374,4 +378,36 @@ func (z *fuzzed) Emit(e event.Event) {
 	if s, ok := e.(event.CancelSettled); ok && s.Ticket != 0 {
 		z.tickets[Ticket(s.Ticket)][1]++
 	}
+}
+
+// command gives one of the console's, and looks at what it showed.
+func (z *fuzzed) command(n int) {
+	database := []string{"db", ""}[n/8%2]
+	switch n % 8 {
+	case 0, 1:
+		if z.e.Pause(z.now, database) && z.e.Pausing(z.now, database) == event.NotPaused {
+			z.t.Fatal("a pause is none")
+		}
+	case 2, 3:
+		z.e.Resume(z.now, database)
+	case 4:
+		z.e.Reconnect(z.now, database)
+	case 5:
+		z.e.Kill(z.now, database)
+	case 6:
+		if list := z.e.Clients(z.now); len(list) > 0 && !z.e.KillClient(z.now, list[n/16%len(list)].PID) {
+			z.t.Fatal("a client that is shown cannot be let go")
+		}
+	}
+	for _, p := range z.e.pools {
+		if p.paused && p.Idle() > 0 {
+			z.t.Fatalf("%d servers rest in a pause", p.Idle())
+		}
+	}
+	for _, p := range z.e.Snapshot(z.now).Pools {
+		if n := p.ServersActive + p.ServersIdle + p.ServersCleaning; n != z.e.pools[poolName{p.Database, p.User}].Live {
+			z.t.Fatalf("%d servers are shown, %d live", n, z.e.pools[poolName{p.Database, p.User}].Live)
+		}
+	}
+	z.e.Servers(z.now)
 }
