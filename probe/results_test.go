@@ -48,8 +48,8 @@ func subjects() []subject {
 	return []subject{
 		{file: "postgresql-18", system: "PostgreSQL 18", how: "with a certificate, in clear", ours: true, start: startPostgreSQL(18)},
 		{file: "postgresql-15", system: "PostgreSQL 15", how: "with a certificate, in clear", ours: true, start: startPostgreSQL(15)},
-		{file: "cancello-session", system: "Cancello, session", how: "pool_mode session, 5 servers, before PostgreSQL 18, without TLS", ours: true, start: startCancello("session")},
-		{file: "cancello-transaction", system: "Cancello, transaction", how: "pool_mode transaction, 5 servers, before PostgreSQL 18, without TLS", ours: true, start: startCancello("transaction")},
+		{file: "cancello-session", system: "Cancello, session", how: "pool_mode session, 5 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("session")},
+		{file: "cancello-transaction", system: "Cancello, transaction", how: "pool_mode transaction, 5 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("transaction")},
 		{file: "pgbouncer-session", system: "PgBouncer, session", how: "pool_mode session, 5 servers, before PostgreSQL 15, without TLS; Debian's package"},
 		{file: "pgbouncer-transaction", system: "PgBouncer, transaction", how: "pool_mode transaction, 5 servers, before PostgreSQL 15, without TLS; Debian's package"},
 		{file: "pgpool", system: "Pgpool-II", how: "raw mode, 12 children, before PostgreSQL 15, without TLS; Debian's package"},
@@ -90,7 +90,8 @@ func eventually(t *testing.T, try func() error) {
 
 func startCancello(mode string) func(t *testing.T) (dsn, version string) {
 	return func(t *testing.T) (string, string) {
-		c := pgtest.Start(t, 18)
+		c := pgtest.Start(t, 18, pgtest.Private())
+		withCertificate(t, c) // Cancello has the same one
 		path := filepath.Join(t.TempDir(), "cancello")
 		if out, err := exec.Command("go", "build", "-o", path, "cancello/cmd/cancello").CombinedOutput(); err != nil {
 			t.Fatalf("build the program: %v\n%s", err, out)
@@ -105,7 +106,8 @@ func startCancello(mode string) func(t *testing.T) (dsn, version string) {
 		}
 		address := ln.Addr().String()
 		ln.Close()
-		gate := exec.Command(path, "serve", "--listen", address, "--upstream", "postgres://"+c.Addr()+"?sslmode=disable", "--pool-mode", mode, "--pool-size", "5")
+		gate := exec.Command(path, "serve", "--listen", address, "--upstream", "postgres://"+c.Addr()+"?sslmode=disable", "--pool-mode", mode, "--pool-size", "5",
+			"--set", "client_tls_sslmode=allow", "--set", "client_tls_cert_file="+filepath.Join(c.DataDir(), "server.crt"), "--set", "client_tls_key_file="+filepath.Join(c.DataDir(), "server.key"))
 		var log bytes.Buffer
 		gate.Stderr = &log
 		if err := gate.Start(); err != nil {
