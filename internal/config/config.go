@@ -118,6 +118,10 @@ type Pool struct {
 	Mode          Mode // pool_mode
 	DefaultSize   int  // default_pool_size: servers per database and user
 	MaxClientConn int  // max_client_conn: clients in all
+
+	// MaxPreparedStatements (max_prepared_statements) bounds what clients' named statements one server keeps prepared in
+	// transaction mode; with 0 they are refused.
+	MaxPreparedStatements int
 }
 
 // Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.
@@ -139,7 +143,7 @@ type Cancel struct {
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
 func Default() Config {
 	return Config{
-		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100},
+		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
 		TLS:      TLS{Server: ServerTLS{Mode: SSLPrefer}},

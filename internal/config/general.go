@@ -33,6 +33,8 @@ func general() []setting[Config] {
 			min: 1, max: maxPoolSize, number: func(c *Config) *int { return &c.Pool.DefaultSize }},
 		{table: "pool", name: "max_client_conn", about: "clients in all; one more is told 53300",
 			min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
+		{table: "pool", name: "max_prepared_statements", about: "named statements that one server keeps prepared in transaction mode; with 0 they are refused",
+			min: 0, max: 100_000, number: func(c *Config) *int { return &c.Pool.MaxPreparedStatements }},
 
 		{table: "timeouts", name: "query_wait_timeout", about: aboutQueryWait, zero: "no limit",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},

@@ -81,7 +81,7 @@ func TestFile(t *testing.T) {
 		Listen:           []string{"127.0.0.1:6432", "[::1]:6432"},
 		AllowRemoteTrust: true,
 		Auth:             Auth{SCRAM, "users.txt", []string{"root"}, []string{"eve", "mallory"}},
-		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000},
+		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50},
 		HTTP:             "9090",
 		LogFormat:        LogJSON,
 		Timeouts:         Timeouts{QueryWait: 0, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},

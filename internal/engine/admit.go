@@ -35,6 +35,10 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
 	c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12]))
+	if p.library == nil {
+		p.library = session.NewLibrary("cancello_" + hex.EncodeToString(r.Random[12:]) + "_s")
+		p.library.Blind(e.bug == BugTextForgotten)
+	}
 	p.logins = append(p.logins, c)
 	if p.known() {
 		e.admitAll(p)
@@ -98,6 +102,7 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 	c.told = c.pool.settings.Intern(told)
 	c.pool.tally.Logins++
 	c.sess = session.New(c.pool.mode(), "cancello_"+own)
+	c.sess.Prepares(c.pool.library)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
 	if len(c.pending) > 0 {

@@ -176,6 +176,7 @@ func (e *Engine) forget(c *client) {
 		return
 	}
 	c.forgotten = true
+	c.sess.Forget()
 	c.pending = nil
 	e.present--
 	c.pool.clients--

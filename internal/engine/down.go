@@ -131,6 +131,7 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 		r := c.sess.Report()
 		s.tracks(r.Name, r.Value)
 		c.heard(r.Name, r.Value)
+		c.sess.Reads(s.set.Reading())
 	case session.DownLate:
 		e.send(&c.link, c.sess.Out())
 	case session.DownFatal:

@@ -60,6 +60,9 @@ func (e *Engine) lose(s *server, l loss) {
 		}
 		e.bereave(c, s, phase, l)
 	}
+	if s.shelf != nil {
+		s.shelf.Clear()
+	}
 	e.staff(p)
 	e.sweepPool(p)
 	e.checkDrained()

@@ -34,6 +34,7 @@ type pool struct {
 	paused   bool            // it gives no server away, and opens none
 	params   *lease.Settings // what a new server reports; nil before the first
 	settings lease.Interner
+	library  *session.Library // the clients' named statements; nil before the first client, and in session mode
 
 	logins   []*client // wait for params
 	clients  int
@@ -157,8 +158,13 @@ func (e *Engine) grant(c *client, s *server) {
 	c.place.Leave()
 	c.srv, s.cl = s, c
 	c.sess.Become(p.mode())
-	c.sess.Leased()
 	s.shared = s.shared || p.mode() == session.Share
+	if s.shelf == nil {
+		s.shelf = session.NewShelf(p.library)
+	}
+	s.shelf.Max = e.cfg.Pool.MaxPreparedStatements
+	c.sess.Leased(s.shelf)
+	c.sess.Reads(s.set.Reading())
 	if c.told == s.set {
 		s.phase = leased
 		return

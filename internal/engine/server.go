@@ -5,6 +5,7 @@ import (
 
 	"cancello/internal/event"
 	"cancello/internal/lease"
+	"cancello/internal/session"
 	"cancello/internal/wire"
 )
 
@@ -34,6 +35,8 @@ type server struct {
 	info    ServerInfo
 	set     *lease.Settings // what it reports
 	initial *lease.Settings // what it reported at login
+
+	shelf *session.Shelf // what it has prepared for clients by name; nil before the first that may
 
 	pending []byte // a cut message
 	more    bool   // the driver stopped at a full buffer: bytes may be waiting

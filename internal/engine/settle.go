@@ -46,6 +46,9 @@ func (e *Engine) nextChore(s *server) {
 		chore := s.chores[0]
 		s.chores = s.chores[1:]
 		s.shared = s.shared && chore != lease.DiscardAll
+		if chore == lease.DiscardAll && s.shelf != nil {
+			s.shelf.Clear()
+		}
 		e.command(s, string(chore))
 	case s.still(e.bug):
 		e.handOn(s)
@@ -118,6 +121,7 @@ func (e *Engine) applied(s *server) {
 		}
 	}
 	c.told = s.set
+	c.sess.Reads(s.set.Reading())
 	s.phase = leased
 	e.proceed(c)
 }

@@ -9,11 +9,36 @@ import (
 // Settings are the values a server reports by ParameterStatus, or those a client was told. They never change: With makes
 // new ones, so clients and servers share them and are compared by pointer first.
 type Settings struct {
-	params []wire.Param // in the order of the first report
+	params  []wire.Param // in the order of the first report
+	reading string
 }
 
 // NewSettings takes over the list.
-func NewSettings(params []wire.Param) *Settings { return &Settings{params: params} }
+func NewSettings(params []wire.Param) *Settings {
+	return &Settings{params: params, reading: reading(params)}
+}
+
+// readers are the reported values under which the same text may become another statement (trap D1).
+var readers = []string{
+	"DateStyle", "IntervalStyle", "TimeZone", "client_encoding", "standard_conforming_strings", "search_path", "role", "session_authorization",
+}
+
+// reading joins the values of readers.
+func reading(params []wire.Param) string {
+	var b strings.Builder
+	for _, name := range readers {
+		for i := range params {
+			if strings.EqualFold(params[i].Name, name) {
+				b.WriteString(params[i].Value)
+			}
+		}
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// Reading is what a text means under these values: where it is the same, the same text is the same statement.
+func (s *Settings) Reading() string { return s.reading }
 
 // Params are the values in order. They must not be changed.
 func (s *Settings) Params() []wire.Param { return s.params }
@@ -49,10 +74,10 @@ func (s *Settings) With(name, value string) *Settings {
 		}
 		params := append([]wire.Param(nil), s.params...)
 		params[i].Value = value
-		return &Settings{params: params}
+		return NewSettings(params)
 	}
 	params := append(append([]wire.Param(nil), s.params...), wire.Param{Name: name, Value: value})
-	return &Settings{params: params}
+	return NewSettings(params)
 }
 
 // fixed are the reported values that no SET of ours can or should change. session_authorization and is_superuser follow

@@ -72,7 +72,16 @@ func (s *Session) failed(code string) {
 	if !head.Extended() {
 		return
 	}
-	s.discarded(s.queue.Pop(), true)
+	s.renamedFailed(head, code)
+	changes := 0
+	if s.discarded(s.queue.Pop(), true) {
+		changes++
+	}
+	defer func() {
+		if changes > 0 {
+			s.roll.failed(changes)
+		}
+	}()
 	for s.queue.Len() > 0 {
 		switch s.queue.Head().Kind() {
 		case unit.MaybeSync:
@@ -83,19 +92,25 @@ func (s *Session) failed(code string) {
 		case unit.Sync:
 			return
 		}
-		s.discarded(s.queue.Pop(), false)
+		if s.discarded(s.queue.Pop(), false) {
+			changes++
+		}
 	}
 	s.open, s.skip = true, true
 	s.ended = s.begun - 1
 }
 
-// discarded: an entry will not be answered. first is the one that failed, the others were skipped unread.
-func (s *Session) discarded(e unit.Entry, first bool) {
+// discarded: an entry will not be answered. first is the one that failed, the others were skipped unread. It tells whether
+// a change in the roll goes with it.
+func (s *Session) discarded(e unit.Entry, first bool) (change bool) {
 	if e.Has(unit.Failing) {
 		s.popRefusal()
 	}
+	if e.Has(unit.Named) {
+		return e.Kind() == unit.Parse || e.Kind() == unit.Close
+	}
 	if e.Kind() != unit.Parse {
-		return
+		return false
 	}
 	switch {
 	case e.Has(unit.Unnamed) && first:
@@ -109,6 +124,7 @@ func (s *Session) discarded(e unit.Entry, first bool) {
 	if len(s.unnamed.sent) == 0 {
 		s.unnamed.sentIn, s.up.keep = 0, false
 	}
+	return false
 }
 
 func (s *Session) popRefusal() {

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+
 	"cancello/internal/unit"
 	"cancello/internal/wire"
 )
@@ -137,6 +139,9 @@ func (s *Session) peek(typ byte, body []byte) DownVerdict {
 			s.report = Report{Body: body}
 			return DownFatal
 		}
+		if head.Has(unit.Failing|unit.Named) && !bytes.Contains(body, []byte(s.refusals[0].as)) {
+			return DownPass // PostgreSQL has something else against it
+		}
 		if head.Has(unit.Failing) {
 			return DownInstead
 		}
@@ -144,7 +149,11 @@ func (s *Session) peek(typ byte, body []byte) DownVerdict {
 			return DownSwallow // a cancel met the probe
 		}
 	case wire.MsgParseComplete, wire.MsgCloseComplete:
-		if head == unit.Parse|unit.Ours && typ == wire.MsgParseComplete || head == unit.Close|unit.Ours && typ == wire.MsgCloseComplete {
+		if head.Has(unit.Ours) && (head.Kind() == unit.Parse && typ == wire.MsgParseComplete || head.Kind() == unit.Close && typ == wire.MsgCloseComplete) {
+			return DownSwallow
+		}
+	case wire.MsgCommandComplete:
+		if head == unit.Query|unit.Ours|unit.Named {
 			return DownSwallow
 		}
 	case wire.MsgReadyForQuery:
@@ -193,13 +202,26 @@ func (s *Session) divertDown(v DownVerdict, body int, b []byte) int {
 	s.down = frame{rest: wire.HeaderLen + body - n, drop: true}
 	s.normalise(b[0])
 	if v == DownInstead {
-		r := s.refusals[0]
-		s.out = wire.AppendError(s.out, r.Severity, r.Code, r.Message, r.Detail, r.Hint)
+		if r := s.refusals[0]; r.as != "" && n == wire.HeaderLen+body {
+			s.reword(r, b[wire.HeaderLen:n])
+		} else {
+			s.out = wire.AppendError(s.out, r.err.Severity, r.err.Code, r.err.Message, r.err.Detail, r.err.Hint)
+		}
 		s.failed("") // an error of ours is not the answer to a cancel that was sent
 		return n
 	}
+	if s.queue.Head().Kind() == unit.Query { // the PREPARE in front of a DEALLOCATE
+		s.queue.Set(0, unit.Query|unit.Named)
+		return n
+	}
 	switch e := s.queue.Pop(); e.Kind() { // ours, swallowed
+	case unit.Close:
+		s.answeredChange(e)
 	case unit.Parse:
+		if e.Has(unit.Named) {
+			s.answeredChange(e)
+			break
+		}
 		s.unnamed.governed, s.unnamed.sentIn = true, 0
 	case unit.Sync:
 		s.probing = false
@@ -252,18 +274,22 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 			s.parsed(head)
 		}
 	case wire.MsgBindComplete:
-		ok = s.popKind(unit.Bind)
+		ok = !head.Has(unit.Failing) && s.popKind(unit.Bind)
 	case wire.MsgCloseComplete:
-		if ok = s.popKind(unit.Close); ok && head.Has(unit.Unnamed) {
+		if ok = s.popKind(unit.Close); ok {
+			s.answeredChange(head)
+		}
+		if ok && head.Has(unit.Unnamed) {
 			s.unnamed.drop()
 			s.unnamed.governed = true
 		}
 	case wire.MsgRowDescription, wire.MsgNoData:
 		if head.Kind() == unit.Describe {
+			ok = !head.Has(unit.Failing)
 			s.queue.Pop()
 		}
 	case wire.MsgCommandComplete:
-		s.watchTag(body)
+		s.watchTag(body, head)
 		ok = s.executed(head)
 	case wire.MsgEmptyQueryResponse, wire.MsgPortalSuspended:
 		ok = s.executed(head)
@@ -293,6 +319,7 @@ func (s *Session) popKind(k unit.Entry) bool {
 }
 
 func (s *Session) parsed(e unit.Entry) {
+	s.answeredChange(e)
 	if !e.Has(unit.Unnamed) {
 		return
 	}
@@ -318,7 +345,7 @@ func (s *Session) executed(head unit.Entry) bool {
 }
 
 // watchTag notes what will outlive the transaction.
-func (s *Session) watchTag(body []byte) {
+func (s *Session) watchTag(body []byte, head unit.Entry) {
 	tag, _, ok := wire.CString(body)
 	if !ok {
 		return
@@ -330,6 +357,11 @@ func (s *Session) watchTag(body []byte) {
 		s.tags |= TagListen
 	case "SET":
 		s.tags |= TagSet
+		s.stirred = true
+	case "RESET", "DO", "CALL":
+		s.stirred = true
+	case "DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE":
+		s.swept(string(tag), head)
 	}
 }
 

@@ -86,7 +86,7 @@ func (z *fuzzed) do(op byte, n int) {
 		z.unread = nil
 	case opLeased:
 		if z.s.Free() {
-			z.s.Leased()
+			z.s.Leased(nil)
 		}
 	case opUnqueue:
 		if z.s.Free() && z.s.Waits(z.pending) != 0 {

@@ -13,7 +13,7 @@ import (
 func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) {
 	s.out = s.out[:0]
 	for all := false; ; {
-		u := unit.Scan(pending[n:], s.unnamed.sql())
+		u := unit.Scan(pending[n:], s.boundText())
 		if u.Kind == unit.NoUnit {
 			return n, s.out
 		}
@@ -32,6 +32,14 @@ func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) 
 			return n, s.out
 		}
 	}
+}
+
+// boundText is what a Bind without a Parse may run: BEGIN where any of the client's named statements is one.
+func (s *Session) boundText() []byte {
+	if s.roll != nil && s.roll.begins > 0 {
+		return []byte("begin")
+	}
+	return s.unnamed.sql()
 }
 
 // Waits tells what sort of unit waits in pending, which starts at a message.
@@ -94,7 +102,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 		// Only a client that has said Terminate can still hear it, in front of a ReadyForQuery: so not as a FATAL.
 		e := sqlstate.AdminShutdown()
 		e.Severity = sqlstate.SeverityError
-		s.refusals = append(s.refusals, e)
+		s.refusals = append(s.refusals, refusal{err: e})
 	}
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Sync)
@@ -116,6 +124,10 @@ func (s *Session) ServerGone() {
 	if s.up.rest > 0 {
 		s.up.drop, s.up.keep = true, false
 	}
+	if s.roll != nil {
+		s.roll.failed(s.roll.outstanding())
+	}
+	s.shelf = nil
 	s.unnamed.sent = s.unnamed.sent[:0]
 	s.unnamed.sentIn, s.unnamed.governed = 0, false
 }

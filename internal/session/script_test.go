@@ -16,11 +16,13 @@ import (
 
 // TestScripts runs testdata. The commands:
 //
-//	new [keep]           a new session; it shares servers unless it keeps one
+//	new [keep|shared]    a new session; it shares servers unless it keeps one; shared: it may prepare statements by name
 //	up [free] [bytes=N]  bytes from the client; with free a unit may begin; N: only so many of them, the rest comes next
 //	down [bytes=N]       bytes from the server
 //	again [free]         takes up what was held back
-//	leased, abandon, gone, unqueue, refuse   what the engine says and asks
+//	leased [other]       it has the same server again, or the other one of two; each keeps three statements
+//	reads WORD           its server reads texts under other settings
+//	abandon, gone, unqueue, refuse   what the engine says and asks
 //
 // Each verdict is a line, the state after it the last one: the unit that runs or ran last, how many have ended, what the
 // server owes.
@@ -46,7 +48,8 @@ type desk struct {
 	toClient shorthand.Stream
 	log      []string
 	journal  *journal // what went where, for the property test
-	over     [2]bool  // the client, the server is not listened to any more
+	shelves  [2]*Shelf
+	over     [2]bool // the client, the server is not listened to any more
 }
 
 func newDesk(mode Mode) *desk {
@@ -69,6 +72,14 @@ func (d *desk) run(t *testing.T, td *datadriven.TestData) string {
 			mode = Keep
 		}
 		*d = *newDesk(mode)
+		if td.HasArg("shared") {
+			lib := NewLibrary("lib")
+			d.shelves = [2]*Shelf{NewShelf(lib), NewShelf(lib)}
+			d.shelves[0].Max, d.shelves[1].Max = 3, 3
+			d.s.Prepares(lib)
+			d.s.Leased(d.shelves[0])
+			d.s.Reads("ISO")
+		}
 		return "ok\n"
 	case "up":
 		b, err := shorthand.Read(shorthand.Client, td.Input)
@@ -107,7 +118,13 @@ func (d *desk) ask(t *testing.T, td *datadriven.TestData) {
 	case "again":
 		d.pump(td.HasArg("free"))
 	case "leased":
-		d.s.Leased()
+		shelf := d.shelves[0]
+		if td.HasArg("other") {
+			shelf = d.shelves[1]
+		}
+		d.s.Leased(shelf)
+	case "reads":
+		d.s.Reads(td.CmdArgs[0].Key)
 	case "gone":
 		d.s.ServerGone()
 		d.unread, d.over[1] = nil, false

@@ -56,13 +56,20 @@ type Session struct {
 	down frame
 
 	unnamed     unnamed
-	refusals    []sqlstate.Error // what the Failing entries say, in order
-	nextRefusal *sqlstate.Error  // the next unit is to fail with this
-	protected   span             // units that may hold a COMMIT
-	opening     span             // units that may open a transaction block
-	failedUnit  uint64           // serial of the last unit of which the client was sent an error
-	commitsKept bool             // the unnamed statement, or in Keep mode any, is a COMMIT
-	beginsKept  bool             // ... opens a transaction block
+	lib         *Library // nil: named statements are refused
+	shelf       *Shelf   // the leased server's
+	roll        *roll    // nil until the client has prepared something by name
+	reading     string   // the settings under which the server reads a text
+	lease       uint64
+	stirred     bool            // in this lease settings may have been changed that nobody reports
+	sweepsKept  bool            // the unnamed statement may drop prepared statements
+	refusals    []refusal       // what the Failing entries say, in order
+	nextRefusal *sqlstate.Error // the next unit is to fail with this
+	protected   span            // units that may hold a COMMIT
+	opening     span            // units that may open a transaction block
+	failedUnit  uint64          // serial of the last unit of which the client was sent an error
+	commitsKept bool            // the unnamed statement, or in Keep mode any, is a COMMIT
+	beginsKept  bool            // ... opens a transaction block
 
 	tags      Tags
 	cancelled [4]uint64 // serials of the last units that ended in 57014
@@ -70,6 +77,12 @@ type Session struct {
 	out       []byte
 	report    Report
 	err       sqlstate.Error
+}
+
+// refusal is what the client is told in place of an error that the server was made to report.
+type refusal struct {
+	err      sqlstate.Error
+	as, name string // where as is not empty: the server's own words, with the name of the client's statement in its place
 }
 
 // frame is a message of which the header has been seen and rest bytes of the body have not.
@@ -189,8 +202,13 @@ func (s *Session) Open() bool {
 // Become changes the mode, while the client holds no server.
 func (s *Session) Become(mode Mode) { s.mode = mode }
 
-// Leased says that a server was given to the client: what was known of the last one is void.
-func (s *Session) Leased() {
+// Leased says that a server was given to the client: what was known of the last one is void. The shelf is what it has
+// prepared; nil where that is not kept.
+func (s *Session) Leased(shelf *Shelf) {
+	s.shelf, s.stirred = shelf, false
+	if s.lib != nil {
+		s.lease = s.lib.tick()
+	}
 	s.unnamed.governed, s.unnamed.sentIn = false, 0
 	s.tags = 0
 }

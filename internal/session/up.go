@@ -117,7 +117,7 @@ func (s *Session) judge(b []byte, free bool) decision {
 	switch {
 	case d.v != Pass:
 		return d
-	case len(b)-wire.HeaderLen < seen(typ, body):
+	case len(b)-wire.HeaderLen < s.sought(typ, body, b[wire.HeaderLen:]):
 		d.v = More
 		return d
 	case d.begins && !free:
@@ -126,7 +126,7 @@ func (s *Session) judge(b []byte, free bool) decision {
 		d.v = Hold
 	case d.begins && s.nextRefusal != nil:
 		d.v, d.refusal = Instead, *s.nextRefusal
-	case s.mode == Share && !s.skip:
+	case s.polices() && !s.skip:
 		s.police(&d, b[wire.HeaderLen:min(len(b), wire.HeaderLen+body)])
 	}
 	return d
@@ -190,7 +190,7 @@ func (s *Session) police(d *decision, body []byte) {
 	case wire.MsgParse:
 		switch {
 		case d.body > 0 && body[0] != 0:
-			d.v, d.refusal = Instead, sqlstate.NamedStatementUnsupported()
+			s.judgeParse(d, body)
 		default:
 			d.entry |= unit.Unnamed
 		}
@@ -202,10 +202,16 @@ func (s *Session) police(d *decision, body []byte) {
 		case end >= 0 && end+1 < len(body):
 			if body[end+1] == 0 {
 				s.useUnnamed(d)
+				return
 			}
+			s.policeName(d, body[end+1:])
 		}
 	case wire.MsgDescribe, wire.MsgClose:
-		if len(body) < 2 || body[0] != 'S' || body[1] != 0 {
+		if len(body) < 2 || body[0] != 'S' {
+			return
+		}
+		if body[1] != 0 {
+			s.policeName(d, body[1:])
 			return
 		}
 		if d.typ == wire.MsgClose {
@@ -213,6 +219,22 @@ func (s *Session) police(d *decision, body []byte) {
 			return
 		}
 		s.useUnnamed(d)
+	case wire.MsgQuery:
+		s.judgeQuery(d, body)
+	}
+}
+
+// policeName looks at the name of a statement in front of b, of a Bind, Describe or Close.
+func (s *Session) policeName(d *decision, b []byte) {
+	name, _, ok := wire.CString(b)
+	switch {
+	case s.lib == nil || !ok && len(b) <= maxName: // the server says what is wrong with it
+	case !ok || len(name) > maxName:
+		d.v, d.refusal = Instead, sqlstate.NameTooLong("statement", maxName)
+	case d.typ == wire.MsgClose:
+		s.judgeClose(d, name)
+	default:
+		s.judgeUse(d, name)
 	}
 }
 
@@ -250,6 +272,9 @@ func (s *Session) accept(d decision, b []byte) {
 		s.mark(text, d.body)
 	case wire.MsgBind:
 		s.markUnit(s.commitsKept, s.beginsKept)
+		if s.sweepsKept && s.roll != nil {
+			s.roll.sweep = s.begun
+		}
 	}
 	if d.entry == unit.None || (s.skip && d.entry != unit.Sync) {
 		return
@@ -297,6 +322,16 @@ func (s *Session) mark(text []byte, body int) {
 	if bytes.Contains(sql, []byte("idle_session_timeout")) || bytes.Contains(sql, []byte("IDLE_SESSION_TIMEOUT")) {
 		s.tags |= TagSet // set_config has another tag than SET
 	}
+	if s.lib != nil {
+		s.stirred = s.stirred || stirs(sql)
+		sweeps := hidden || unit.Sweeps(sql)
+		if s.open {
+			s.sweepsKept = sweeps
+		}
+		if sweeps && s.roll != nil {
+			s.roll.sweep = s.begun
+		}
+	}
 	if s.open { // a Parse
 		keep := s.mode == Keep
 		s.commitsKept = commits || hidden || (keep && s.commitsKept)
@@ -337,12 +372,19 @@ func (s *Session) divert(d decision, b []byte) int {
 		s.out = wire.AppendReadyForQuery(s.out, s.tx)
 		return s.dropFrame(d, b)
 	case Insert:
+		if d.entry.Has(unit.Named) {
+			s.prepare(d, b)
+			return 0
+		}
 		s.start(d)
 		s.out = append(s.out, s.unnamed.cur...)
 		s.unnamed.sentIn = s.begun
 		s.queue.Push(unit.Parse | unit.Ours)
 		return 0
 	case Instead:
+		if d.entry.Has(unit.Named) {
+			return s.rename(d, b)
+		}
 		s.refuse(d)
 		return s.dropFrame(d, b)
 	}
@@ -360,7 +402,7 @@ func (s *Session) dropFrame(d decision, b []byte) int {
 // error of its own (trap A2).
 func (s *Session) refuse(d decision) {
 	s.nextRefusal = nil
-	s.refusals = append(s.refusals, d.refusal)
+	s.refusals = append(s.refusals, refusal{err: d.refusal})
 	s.start(d)
 	if d.typ == wire.MsgQuery || d.typ == wire.MsgFunctionCall {
 		s.out = wire.AppendQuery(s.out, unparsable)

@@ -40,7 +40,7 @@ func (b *backend) parse(body []byte) {
 		b.fail("42601", "cannot insert multiple commands into a prepared statement")
 	case len(p.stmts) == 1 && p.stmts[0].kind == kBad:
 		b.fail("42601", "syntax error")
-	case b.block == 'E' && !p.exits():
+	case b.block == 'E' && !p.exits() && len(p.stmts) > 0:
 		b.fail("25P02", "current transaction is aborted, commands ignored until end of transaction block")
 	case name != "" && b.has(name):
 		b.fail("42P05", "prepared statement \""+name+"\" already exists")
@@ -84,7 +84,7 @@ func (b *backend) bind(body []byte) {
 		return
 	}
 	if text, ok := findTag(p.text); ok {
-		if tagged && text.client != t.client {
+		if tagged && text.client != t.client && text.client != 0 {
 			b.w.violate("P4", "%s binds the statement of %s on %s", t, text, b.name())
 		}
 		if !tagged {

@@ -22,9 +22,10 @@ func (b *backend) session(s statement) {
 	case kDeallocate:
 		if s.all {
 			clear(b.prepared)
-		} else {
-			delete(b.prepared, s.name)
+			b.done("DEALLOCATE ALL")
+			return
 		}
+		delete(b.prepared, s.name)
 		b.done("DEALLOCATE")
 	case kListen:
 		b.listener, b.channel = s.tag.client, s.name

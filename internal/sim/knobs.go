@@ -58,6 +58,7 @@ func drawKnobs(seed uint64) Knobs {
 	cfg.Databases = []config.Database{{Name: "*", Host: "upstream", Port: 5432}}
 	cfg.Pool.DefaultSize = w.pick(1, 3)
 	cfg.Pool.MaxClientConn = 100
+	cfg.Pool.MaxPreparedStatements = w.pick(1, 5)
 	cfg.Timeouts.QueryWait = w.between(2*time.Second, 8*time.Second)
 	cfg.Timeouts.ServerConnect = w.between(500*time.Millisecond, 3*time.Second)
 	cfg.Timeouts.ServerIdle = w.between(time.Second, 20*time.Second)

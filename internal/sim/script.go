@@ -110,6 +110,10 @@ var flavors = []struct {
 	{2, (*builder).wrong},
 	{2, (*builder).nothing},
 	{3, (*builder).named},
+	{14, (*builder).prepares},
+	{2, (*builder).nameInUse},
+	{2, (*builder).nameUnknown},
+	{1, (*builder).deallocates},
 	{2, (*builder).state},
 	{2, (*builder).failingBatch},
 }
@@ -425,21 +429,10 @@ func (b *builder) nothing() {
 	b.send('S', "")
 }
 
-// named uses a named statement; in transaction mode that is an error, which must undo what the batch did before.
+// named uses a named statement in one batch.
 func (b *builder) named() {
 	c := b.u.c
-	if c.w.k.mixed { // it may be an error, or not
-		b.state()
-		return
-	}
 	b.u.kind = "named"
-	if c.w.k.transaction && !c.w.k.direct {
-		b.one()
-		b.u.mustFail = "*"
-		b.send('P', fmt.Sprintf("s1\x00select %s\x00\x00\x00", b.tag()))
-		b.send('S', "")
-		return
-	}
 	text, t, rows := b.statement()
 	c.names++
 	name := fmt.Sprintf("s%d", c.names)

@@ -18,6 +18,7 @@ const (
 	CodeInvalidAuthorization = "28000" // invalid_authorization_specification
 	CodeInvalidPassword      = "28P01" // invalid_password
 	CodeInvalidCatalogName   = "3D000" // invalid_catalog_name
+	CodeDuplicateStatement   = "42P05" // duplicate_prepared_statement
 	CodeNameTooLong          = "42622" // name_too_long
 	CodeTooManyConnections   = "53300" // too_many_connections
 	CodeProgramLimitExceeded = "54000" // program_limit_exceeded
@@ -196,7 +197,7 @@ func Canceled() Error {
 // NamedStatementUnsupported: a Parse with a name in transaction mode.
 func NamedStatementUnsupported() Error {
 	e := New(SeverityError, CodeFeatureNotSupported, "named prepared statements are not supported with pool_mode = transaction")
-	e.Hint = "Use pool_mode = session, or switch off prepared statements in the driver."
+	e.Hint = "Use pool_mode = session, set max_prepared_statements above 0, or switch off prepared statements in the driver."
 	return e
 }
 
@@ -210,6 +211,28 @@ func UnnamedStatementMissing() Error {
 // PostgreSQL's.
 func StatementMissing(name string) Error {
 	return New(SeverityError, CodeInvalidStatementName, "prepared statement "+quote(name)+" does not exist")
+}
+
+// StatementExists: a Parse with a name that is in use. The message is PostgreSQL's.
+func StatementExists(name string) Error {
+	return New(SeverityError, CodeDuplicateStatement, "prepared statement "+quote(name)+" already exists")
+}
+
+// StatementTooLarge: a named statement of more than limit bytes was parsed in an earlier transaction. In transaction
+// mode its text would have to be kept to use it again.
+func StatementTooLarge(name string, limit int) Error {
+	e := New(SeverityError, CodeProgramLimitExceeded, "prepared statement "+quote(name)+" is too large to be kept for a later transaction")
+	e.Detail = "Cancello keeps at most " + strconv.Itoa(limit) + " bytes of it."
+	e.Hint = "Send Parse and Bind in the same transaction, or use pool_mode = session."
+	return e
+}
+
+// TooManyStatements: a client has more prepared statements than limit, or more bytes of them; what says which.
+func TooManyStatements(what string, limit int) Error {
+	e := New(SeverityError, CodeProgramLimitExceeded, "too many "+what)
+	e.Detail = "Cancello holds at most " + strconv.Itoa(limit) + " for a client."
+	e.Hint = "Close statements that are not needed any more, or use pool_mode = session."
+	return e
 }
 
 // UnnamedStatementTooLarge: an unnamed statement of more than limit bytes was parsed in an earlier batch. In

@@ -21,11 +21,12 @@ const (
 
 // The flags of Entry.
 const (
+	Named   Entry = 0x10 // of a named statement under a name of ours; a Parse or Close has a change in session's roll
 	Unnamed Entry = 0x20 // Parse or Close of the unnamed statement
 	Ours    Entry = 0x40 // sent by Cancello: its reply is swallowed
 	Failing Entry = 0x80 // sent to fail: its error is replaced by one of ours
 
-	kindMask Entry = 0x1f
+	kindMask Entry = 0x0f
 )
 
 // Kind is the entry without its flags.

@@ -192,3 +192,54 @@ func Opens(sql []byte) bool {
 	sql = skipBlank(sql)
 	return wordLen(sql) < len(sql) || len(sql) > 0 && (sql[0] >= '0' && sql[0] <= '9') // no verb starts with a digit
 }
+
+// Sweeps tells whether the text has a statement that drops prepared statements: DISCARD or DEALLOCATE. In doubt it says
+// yes.
+func Sweeps(sql []byte) bool {
+	return anyStatement(sql, func(w []byte) bool { return is(w, "discard") || is(w, "deallocate") })
+}
+
+// Deallocates is the name in a text that is nothing but one DEALLOCATE of a name, as PostgreSQL reads it.
+func Deallocates(sql []byte) (name string, ok bool) {
+	sql = bytes.TrimRight(skipBlank(sql), " \t\r\n;\x00")
+	n := wordLen(sql)
+	if !is(sql[:n], "deallocate") || bytes.ContainsAny(sql, ";(") {
+		return "", false
+	}
+	for prepare := false; ; prepare = true {
+		sql = skipBlank(sql[n:])
+		if n = wordLen(sql); prepare || !is(sql[:n], "prepare") {
+			break
+		}
+	}
+	name, sql, quoted := identifier(sql)
+	if name == "" || (name == "all" && !quoted) || len(skipBlank(sql)) > 0 {
+		return "", false
+	}
+	return name, true
+}
+
+// identifier reads a name: in quotes, or in plain letters, which are folded.
+func identifier(b []byte) (name string, rest []byte, quoted bool) {
+	if len(b) > 0 && b[0] == '"' {
+		var q []byte
+		for i := 1; i < len(b); i++ {
+			if b[i] != '"' {
+				q = append(q, b[i])
+				continue
+			}
+			if i+1 < len(b) && b[i+1] == '"' {
+				q = append(q, '"')
+				i++
+				continue
+			}
+			return string(q), b[i+1:], true
+		}
+		return "", b, true
+	}
+	n := 0
+	for n < len(b) && (b[n] == '_' || b[n]|0x20 >= 'a' && b[n]|0x20 <= 'z' || n > 0 && (b[n] == '$' || b[n] >= '0' && b[n] <= '9')) {
+		n++
+	}
+	return string(bytes.ToLower(b[:n])), b[n:], false
+}
