@@ -100,7 +100,7 @@ func sleeping(su *raw, mark string) bool {
 func TestPgbench(t *testing.T) {
 	each(t, func(t *testing.T, major int, mode string) {
 		c := pgtest.Start(t, major)
-		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "")}, mode: mode, size: 3})
+		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "")}, mode: mode, size: map[string]int{"session": 3, "transaction": 2}[mode]})
 		database := "cl_bench_" + mode
 		superuser(t, c, "DROP DATABASE IF EXISTS "+database+" WITH (FORCE)")
 		superuser(t, c, "CREATE DATABASE "+database)
@@ -113,21 +113,17 @@ func TestPgbench(t *testing.T) {
 			t.Fatalf("pgbench -i: %v\n%s", err, out)
 		}
 		for _, protocol := range []string{"simple", "extended", "prepared"} {
-			clients := 8
-			if protocol == "prepared" {
+			clients, threads := 8, 2
+			if protocol == "prepared" && mode == "session" {
 				clients = 3 // pgbench waits for each Parse alone, so those who wait would keep those who don't
+			} else if protocol == "prepared" {
+				clients, threads = 10, 10 // so do those of one thread
 			}
-			out, err := bench("-n", "-M", protocol, "-c", strconv.Itoa(clients), "-j", "2", "-t", "30")
-			if protocol == "prepared" && mode == "transaction" {
-				if err == nil || !strings.Contains(out, "named prepared statements are not supported with pool_mode = transaction") {
-					t.Errorf("-M prepared in transaction mode: %v\n%s", err, out)
-				}
-				continue
-			}
+			out, err := bench("-n", "-M", protocol, "-c", strconv.Itoa(clients), "-j", strconv.Itoa(threads), "-t", "30")
 			if err != nil || !processed(out, clients*30) {
 				t.Errorf("-M %s: %v\n%s", protocol, err, out)
 			}
-			if out, err = bench("-n", "-M", protocol, "-S", "-c", strconv.Itoa(clients), "-t", "100"); err != nil || !processed(out, clients*100) {
+			if out, err = bench("-n", "-M", protocol, "-S", "-c", strconv.Itoa(clients), "-j", strconv.Itoa(threads), "-t", "100"); err != nil || !processed(out, clients*100) {
 				t.Errorf("-S -M %s: %v\n%s", protocol, err, out)
 			}
 		}
@@ -156,12 +152,14 @@ func run(t testing.TB, cmd *exec.Cmd) ([]byte, error) {
 	return out, err
 }
 
-// pgx as a program uses it where servers are shared: its simple protocol, and unnamed statements.
+// pgx with its default, which prepares by name, and as it is told to do without.
 func TestPGX(t *testing.T) {
 	each(t, func(t *testing.T, major int, mode string) {
 		c := pgtest.Start(t, major)
 		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: mode, size: 2})
-		for name, exec := range map[string]pgx.QueryExecMode{"simple": pgx.QueryExecModeSimpleProtocol, "exec": pgx.QueryExecModeExec} {
+		for name, exec := range map[string]pgx.QueryExecMode{
+			"simple": pgx.QueryExecModeSimpleProtocol, "exec": pgx.QueryExecModeExec, "cache": pgx.QueryExecModeCacheStatement,
+		} {
 			t.Run(name, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 				defer cancel()

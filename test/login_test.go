@@ -303,13 +303,13 @@ func TestServerDown(t *testing.T) {
 	login(t, g.Addr(), "postgres", "postgres").value("SELECT 1")
 }
 
-// A named statement can't be kept where servers are shared. The refusal says what to do, fails the batch on the
+// With max_prepared_statements = 0 no named statement is kept where servers are shared. The refusal says what to do, fails the batch on the
 // server, too, and the session goes on.
 func TestNamedParse(t *testing.T) {
 	for _, major := range majors {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			c := pgtest.Start(t, major)
-			g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: "transaction", size: 1})
+			g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: "transaction", size: 1, set: []string{"max_prepared_statements=0"}})
 			cl := login(t, g.Addr(), "postgres", "postgres")
 			su := login(t, direct(c).Addr(), "postgres", "postgres")
 			su.value("DROP TABLE IF EXISTS lo_named")

@@ -63,10 +63,28 @@ func (r *roundTrip) run() {
 	r.e.Sent(r.now, r.client, len(r.answer))
 }
 
+// prepare gives the client a statement by name.
+func (r *roundTrip) prepare(t testing.TB) {
+	t.Helper()
+	parse, err := shorthand.Read(shorthand.Client, `P "s" "select $1" | S`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := shorthand.Read(shorthand.Server, `1 | Z I`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *r
+	other.question, other.answer = parse, answer
+	other.run()
+	r.now = other.now
+}
+
 var roundTrips = map[string]struct{ question, answer string }{
 	"simple":   {`Q "select 1"`, `T | D 20 | C "SELECT 1" | Z I`},
 	"extended": {`P "" "select $1" | B "" "" | D P "" | E | S`, `1 | 2 | T | D 20 | C "SELECT 1" | Z I`},
 	"reused":   {`B "" "" | E | S`, `2 | D 20 | C "SELECT 1" | Z I`}, // in session mode, where nothing has to be sent again
+	"named":    {`B "" "s" | D P "" | E | S`, `2 | T | D 20 | C "SELECT 1" | Z I`}, // prepared before; with another text for the server
 	"large":    {`Q *30000`, `T | D 30000 | D 30000 | C "SELECT 2" | Z I`},
 }
 
@@ -79,6 +97,9 @@ func TestAllocs(t *testing.T) {
 			}
 			t.Run(name+" "+mode.String(), func(t *testing.T) {
 				r := newRoundTrip(t, mode, c.question, c.answer)
+				if name == "named" {
+					r.prepare(t)
+				}
 				for range 10 {
 					r.run()
 				}
