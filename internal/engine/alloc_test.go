@@ -83,7 +83,7 @@ func (r *roundTrip) prepare(t testing.TB) {
 var roundTrips = map[string]struct{ question, answer string }{
 	"simple":   {`Q "select 1"`, `T | D 20 | C "SELECT 1" | Z I`},
 	"extended": {`P "" "select $1" | B "" "" | D P "" | E | S`, `1 | 2 | T | D 20 | C "SELECT 1" | Z I`},
-	"reused":   {`B "" "" | E | S`, `2 | D 20 | C "SELECT 1" | Z I`}, // in session mode, where nothing has to be sent again
+	"reused":   {`B "" "" | E | S`, `2 | D 20 | C "SELECT 1" | Z I`},               // in session mode, where nothing has to be sent again
 	"named":    {`B "" "s" | D P "" | E | S`, `2 | T | D 20 | C "SELECT 1" | Z I`}, // prepared before; with another text for the server
 	"large":    {`Q *30000`, `T | D 30000 | D 30000 | C "SELECT 2" | Z I`},
 }

@@ -2,7 +2,8 @@ package engine
 
 import "cancello/internal/session"
 
-// prefix is how much of a new buffer is copied behind a cut message to see the rest of its names.
+// prefix is how much of a new buffer is copied behind a cut message to see the rest of its names; as much as is there
+// already where that is more, so that a Parse that has to be seen whole is not looked at for every few bytes.
 const prefix = 256
 
 // clientData takes bytes from a client: at once, or for later if it waits.
@@ -17,7 +18,7 @@ func (e *Engine) clientData(c *client, b Buf) {
 	}
 	off := 0
 	for len(c.pending) > 0 && off < len(b.Bytes) && !c.waits() {
-		n := min(prefix, len(b.Bytes)-off)
+		n := min(max(prefix, len(c.pending)), len(b.Bytes)-off)
 		c.stash(b.Bytes[off : off+n])
 		off += n
 		e.takePending(c)

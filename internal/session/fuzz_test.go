@@ -7,6 +7,7 @@ import (
 
 	"cancello/internal/pgtest/shorthand"
 	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
 )
 
 // FuzzSession: whatever comes from either side, in whatever order and pieces, and whatever the engine does in between,
@@ -31,7 +32,11 @@ func FuzzSession(f *testing.F) {
 		if keep {
 			mode = Keep
 		}
-		z := fuzzed{t: t, s: New(mode, "ours"), up: up, down: down}
+		z := fuzzed{t: t, s: New(mode, "ours"), up: up, down: down, lib: NewLibrary("lib")}
+		if !keep {
+			z.s.Prepares(z.lib)
+		}
+		z.lease()
 		for i := 0; i+1 < len(ops) && !z.over; i += 2 {
 			z.do(ops[i], int(ops[i+1]))
 			if z.s.Ended() > z.s.Begun() {
@@ -43,8 +48,53 @@ func FuzzSession(f *testing.F) {
 			if len(z.s.refusals) > z.s.queue.Len() {
 				t.Fatal("more refusals than entries that fail")
 			}
+			z.counts()
+		}
+		z.s.Forget()
+		for _, h := range z.shelves {
+			if h != nil {
+				h.Clear()
+			}
+		}
+		if n := z.lib.Len(); n != 0 {
+			t.Fatalf("%d statements are left of nobody", n)
 		}
 	})
+}
+
+// counts: what was sent about names is in the queue, no more and no less, and a server keeps what it may.
+func (z *fuzzed) counts() {
+	changes, failing := 0, 0
+	for i := range z.s.queue.Len() {
+		e := z.s.queue.At(i)
+		if k := e.Kind(); e.Has(unit.Named) && (k == unit.Parse || k == unit.Close) {
+			changes++
+		}
+		if e.Has(unit.Failing) {
+			failing++
+		}
+	}
+	if r := z.s.roll; r != nil && r.outstanding() != changes || r == nil && changes > 0 {
+		z.t.Fatalf("%d changes in the queue, others in the roll", changes)
+	}
+	if failing != len(z.s.refusals) {
+		z.t.Fatalf("%d entries fail, %d refusals", failing, len(z.s.refusals))
+	}
+	for _, h := range z.shelves {
+		if h != nil && h.Len() > h.Max {
+			z.t.Fatalf("%d statements on a server that keeps %d", h.Len(), h.Max)
+		}
+	}
+}
+
+// lease gives the session its other server.
+func (z *fuzzed) lease() {
+	z.turn = 1 - z.turn
+	if z.shelves[z.turn] == nil {
+		z.shelves[z.turn] = NewShelf(z.lib)
+		z.shelves[z.turn].Max = 1 + z.turn
+	}
+	z.s.Leased(z.shelves[z.turn])
 }
 
 // What a fuzzed engine does, by a number that a fuzzer can find.
@@ -67,6 +117,9 @@ type fuzzed struct {
 	pending  []byte
 	unread   []byte
 	over     bool
+	lib      *Library
+	shelves  [2]*Shelf
+	turn     int
 }
 
 func (z *fuzzed) do(op byte, n int) {
@@ -83,10 +136,12 @@ func (z *fuzzed) do(op byte, n int) {
 		z.s.Abandon()
 	case opGone:
 		z.s.ServerGone()
+		z.shelves[z.turn].Clear()
+		z.lease()
 		z.unread = nil
 	case opLeased:
 		if z.s.Free() {
-			z.s.Leased(nil)
+			z.lease()
 		}
 	case opUnqueue:
 		if z.s.Free() && z.s.Waits(z.pending) != 0 {
@@ -121,7 +176,7 @@ func (z *fuzzed) pump(free bool) {
 			}
 			inserted = true
 		case More:
-			if n != 0 || len(z.pending) > 5+maxName+2 {
+			if n != 0 || len(z.pending) > 5+maxKept {
 				z.t.Fatalf("more than %d bytes are asked for", len(z.pending))
 			}
 			return

@@ -69,6 +69,9 @@ func (s *Session) earlier() bool {
 	return false
 }
 
+// mayPrepare tells whether a unit that is not answered may be a PREPARE: those that may end a transaction include it.
+func (s *Session) mayPrepare() bool { return s.protected.last > s.ended && s.earlier() }
+
 // meaning is what a name means.
 func (s *Session) meaning(name []byte) (card, bool) {
 	if s.roll == nil {
@@ -122,7 +125,7 @@ func (s *Session) judgeUse(d *decision, name []byte) {
 	c, ok := s.meaning(name)
 	switch {
 	case !ok && s.tags&TagPrepare != 0: // it may be one of SQL's; nobody else's is there
-	case !ok && s.earlier(): // so it may be soon
+	case !ok && s.mayPrepare(): // so it may be soon
 		d.v = Hold
 	case !ok:
 		d.v, d.entry = Instead, d.entry|unit.Named|unit.Failing
@@ -141,7 +144,7 @@ func (s *Session) judgeClose(d *decision, name []byte) {
 		return
 	}
 	switch _, ok := s.meaning(name); {
-	case s.awaits() || !ok && s.tags&TagPrepare == 0 && s.earlier():
+	case s.awaits() || !ok && s.tags&TagPrepare == 0 && s.mayPrepare():
 		d.v = Hold
 	case ok || s.tags&TagPrepare == 0:
 		d.v, d.entry = Instead, d.entry|unit.Named

@@ -90,6 +90,9 @@ func (w *World) checkWaits() {
 					over-max(u.fedAt, free), w.k.config.Timeouts.QueryWait)
 			}
 			free = max(free, u.endedAt)
+			if u.queuedAt != 0 && u.endedAt == 0 {
+				break // what stands behind a unit that runs may be held back until it has been answered
+			}
 		}
 	}
 }

@@ -7,15 +7,20 @@ import "fmt"
 func (b *builder) prepares() {
 	b.u.kind = "prepare"
 	c, w := b.u.c, b.u.c.w
-	name := fmt.Sprintf("p%d", w.pick(1, 3))
+	c.names++
+	name := fmt.Sprintf("s%d", c.names)
 	text, t, rows := b.ownOrShared()
 	b.u.effects = nil
-	b.send('C', "S"+name+"\x00")
+	if t.client == 0 || w.chance(0.6) { // a name that it has used before, perhaps
+		b.one() // what is seen first of a unit must have its tag
+		name = fmt.Sprintf("p%d", w.pick(1, 3))
+		b.send('C', "S"+name+"\x00")
+		b.expect("3")
+	}
 	b.send('P', name+"\x00"+text+"\x00\x00\x00")
 	b.send('D', "S"+name+"\x00")
 	b.send('S', "")
-	b.expect("31t")
-	b.expect(described(rows))
+	b.expect("1t" + described(rows))
 	again := w.pick(0, 4)
 	var use func(b *builder)
 	use = func(b *builder) {
