@@ -120,3 +120,19 @@ func TestIntern(t *testing.T) {
 		t.Error("nothing is ever forgotten")
 	}
 }
+
+// TestReading: what changes the meaning of a text counts, and nothing else.
+func TestReading(t *testing.T) {
+	s := settings("TimeZone", "UTC", "DateStyle", "ISO, MDY", "application_name", "a", "search_path", "public")
+	if s.With("application_name", "b").Reading() != s.Reading() || settings("datestyle", "ISO, MDY", "search_path", "public", "TimeZone", "UTC").Reading() != s.Reading() {
+		t.Error("the same reading differs")
+	}
+	for _, name := range []string{"TimeZone", "DateStyle", "IntervalStyle", "client_encoding", "standard_conforming_strings", "search_path", "session_authorization"} {
+		if s.With(name, "another").Reading() == s.Reading() {
+			t.Errorf("%s makes no other reading", name)
+		}
+	}
+	if settings("TimeZone", "x").Reading() == settings("DateStyle", "x").Reading() {
+		t.Error("it does not matter which setting has the value")
+	}
+}

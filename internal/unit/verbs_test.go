@@ -98,3 +98,27 @@ func TestOpens(t *testing.T) {
 		}
 	}
 }
+
+func TestSweeps(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"discard all": true, "DISCARD PLANS": true, "deallocate p": true, "select 1; Deallocate all": true, "/* x */ discard all": true,
+		"select 'discard all'": false, "select discard": false, "": false, "discarded": false,
+	} {
+		if got := Sweeps([]byte(sql)); got != want {
+			t.Errorf("Sweeps(%q) is %v", sql, got)
+		}
+	}
+}
+
+func TestDeallocates(t *testing.T) {
+	for sql, want := range map[string]string{
+		"deallocate p": "p", "DEALLOCATE P\x00": "p", "Deallocate Prepare _pg3_0;": "_pg3_0", `deallocate "P ""q"""`: `P "q"`,
+		" /* a */ deallocate -- b\n p /* c */ ; \n": "p", `deallocate "all"`: "all", "deallocate prepare prepare": "prepare",
+		"deallocate all": "", "deallocate ALL;": "", "deallocate prepare all": "", "deallocate": "", "deallocate p q": "", "deallocate p; select 1": "",
+		"deallocate; p": "", "deallocate (p": "", `deallocate "p`: "", "select 1; deallocate p": "", "deallocate 'p'": "", "": "", "prepare p as select 1": "",
+	} {
+		if got, ok := Deallocates([]byte(sql)); got != want || ok != (want != "") {
+			t.Errorf("Deallocates(%q) is %q, %v, want %q", sql, got, ok, want)
+		}
+	}
+}
