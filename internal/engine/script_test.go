@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	cfg := config.Default()
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
-	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 10}
+	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 10, MaxPreparedStatements: 200}
 	if td == nil {
 		return cfg
 	}
