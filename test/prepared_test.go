@@ -146,6 +146,14 @@ func TestPreparedPrivate(t *testing.T) {
 	if again := a.runs(bound("p")); again != first {
 		t.Errorf("a's moment changed from %s to %s", first, again)
 	}
+	kept := "SELECT 'kept' -- " + strings.Repeat("x", 200<<10)
+	if got := a.runs(parse("kept", kept)); got != "" {
+		t.Errorf("%q", got)
+	}
+	b.value("PREPARE reset AS SELECT 1") // and the server is reset
+	if got := a.runs(bound("kept")); got != "kept" {
+		t.Errorf("%q", got)
+	}
 	large := "SELECT 'large' -- " + strings.Repeat("x", 300<<10)
 	if got := a.runs(parse("large", large), bound("large")); got != "large" {
 		t.Errorf("%q", got)
