@@ -126,7 +126,8 @@ func TestDated(t *testing.T) {
 		}
 	}
 	lib := NewLibrary("lib")
-	if lib.find([]byte("select 'now'\x00\x00\x00"), "") == lib.find([]byte("select 'now'\x00\x00\x00"), "") || lib.Len() != 0 {
+	one := lib.find([]byte("select 'now'\x00\x00\x00"), "")
+	if two := lib.find([]byte("select 'now'\x00\x00\x00"), ""); one == two || lib.Len() != 0 {
 		t.Error("a dated text is shared")
 	}
 	a := lib.find([]byte("select 1\x00\x00\x00"), "ISO")
