@@ -14,7 +14,7 @@ const maxSilent = 1000
 type lobby struct {
 	limit int
 	mu    sync.Mutex
-	queue list.List // of *place, the oldest first
+	queue list.List // of *place, the first to go in front
 }
 
 // place is one connection's in the lobby.
@@ -30,11 +30,21 @@ func newLobby(limit int) *lobby { return &lobby{limit: limit} }
 func (l *lobby) enter(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.queue.Len() >= l.limit {
+	for l.queue.Len() >= l.limit {
 		l.evict()
 	}
 	pl := &place{nc: nc}
 	pl.element = l.queue.PushBack(pl)
+	return pl
+}
+
+// linger takes a place for a connection that has been told to go. Nobody has to make room for it, least of all a
+// newcomer whose cancel has not been read: it is the first to go when room is needed.
+func (l *lobby) linger(nc net.Conn) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pl := &place{nc: nc}
+	pl.element = l.queue.PushFront(pl)
 	return pl
 }
 

@@ -151,7 +151,7 @@ func (v *visit) hangUp() {
 		return
 	}
 	v.raw.SetReadDeadline(time.Now().Add(lingerTime))
-	pl := v.p.lobby.enter(v.raw)
+	pl := v.p.lobby.linger(v.raw)
 	defer v.p.lobby.leave(pl)
 	if v.p.ctx.Err() == nil {
 		io.CopyN(io.Discard, v.raw, lingerBytes)
