@@ -46,8 +46,6 @@ func (b *Bench) crowd(ctx context.Context, n int, long time.Duration) ([]*member
 			return all, err
 		}
 		all = append(all, m)
-	}
-	for _, m := range all {
 		go func() {
 			defer close(m.ready)
 			m.trial.session = m.s

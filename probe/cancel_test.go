@@ -53,6 +53,11 @@ func cancelFaults() []fault {
 		{"cancel.short-key", cancel(fake.CancelKnobs{Prefix: true}), Fail, "it ends the statement"},
 		{"cancel.long-key", cancel(fake.CancelKnobs{Suffix: true}), Differs, "it ends the statement"},
 		{"cancel.257-bytes", cancel(fake.CancelKnobs{Suffix: true}), Differs, "it ends the statement"},
+		{"cancel.crowd", fake.Knobs{Startup: fake.StartupKnobs{Most: 1}}, Unknown, "falls silent"},
+		{"cancel.crowd", fake.Knobs{Startup: fake.StartupKnobs{Most: 3}}, Pass, "3 busy sessions"},
+		{"races.zeros", fake.Knobs{Startup: fake.StartupKnobs{Most: 2}}, Unknown, "falls silent"},
+		{"races.departed", fake.Knobs{Startup: fake.StartupKnobs{Most: 2}}, Unknown, "falls silent"},
+		{"pooler.sharing", fake.Knobs{Startup: fake.StartupKnobs{Most: 3}}, Unknown, "falls silent"},
 		{"cancel.crowd", cancel(fake.CancelKnobs{Busy: 3}), Fail, "does nothing"},
 		{"cancel.crowd", cancel(fake.CancelKnobs{Stranger: true}), Fail, "session 1"},
 	}

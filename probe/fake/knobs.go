@@ -21,6 +21,7 @@ type StartupKnobs struct {
 	ParamsFirst   bool   // ParameterStatus before AuthenticationOk
 	Strange       bool   // a message that has no place in a login
 	NoReady       bool   // the login never ends
+	Most          int    // later logins than that many never end
 	ReadyTwice    bool   // another ReadyForQuery that nobody asked for
 	ReadyStatus   byte   // default 'I'
 	UnknownParam  string // an unknown startup parameter: "" is refused with 42704, "accept", "close", "hang", "08P01"

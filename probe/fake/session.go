@@ -131,7 +131,7 @@ func (c *Session) login(asked uint32, params []param) bool {
 	if k.Key.Twice {
 		out = append(out, key...)
 	}
-	if k.Startup.NoReady {
+	if k.Startup.NoReady || k.Startup.Most > 0 && c.number > k.Startup.Most {
 		c.send(out)
 		hang(c.front.nc)
 		return false
