@@ -166,7 +166,7 @@ func serverNoise() [][]byte {
 // A key of whatever length, or none, is no reason not to use a server (R12).
 func TestServerKeyLengths(t *testing.T) {
 	k := newCrook(t)
-	g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String()}, mode: "transaction", size: 2, set: noiseSettings})
+	g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String() + "/?sslmode=disable"}, mode: "transaction", size: 2, set: noiseSettings})
 	well := greeting()
 	before, after := fake.Join(well[:len(well)-2]...), well[len(well)-1]
 	for n := range 300 {
@@ -235,7 +235,7 @@ func TestNoiseFromServers(t *testing.T) {
 	k := newCrook(t)
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String()}, mode: mode, size: 2, set: noiseSettings})
+			g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String() + "/?sslmode=disable"}, mode: mode, size: 2, set: noiseSettings})
 			n := newNoise(t, g)
 			k.stage("healthy", act{greet: fake.Join(greeting()...)})
 			n.healthy = func() error { return behave(g.Addr(), "SELECT", "") }
@@ -272,7 +272,7 @@ func TestNoiseFromServers(t *testing.T) {
 func TestServerFallsSilent(t *testing.T) {
 	k := newCrook(t)
 	for _, mode := range modes {
-		g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String()}, mode: mode, size: 1, set: noiseSettings})
+		g := startGate(t, gateOptions{upstreams: []string{"postgres://" + k.ln.Addr().String() + "/?sslmode=disable"}, mode: mode, size: 1, set: noiseSettings})
 		before := g.Descriptors()
 		for n := 1; n <= 6; n++ {
 			user := fmt.Sprintf("silent%d", n)

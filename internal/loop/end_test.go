@@ -138,10 +138,12 @@ func TestFlushGivesUpOnAPeerThatReadsNothing(t *testing.T) {
 
 func TestFlushWaitsForAPeerThatReadsSlowly(t *testing.T) {
 	const size = 2 << 20
-	w := newWorld(t, func(l *Loop) { l.stalls.after = 300 * time.Millisecond })
+	const limit = 2 * time.Second // far more than this process may have to wait for a core
+	w := newWorld(t, func(l *Loop) { l.stalls.after = limit })
 	h := &hooks{}
 	w.Start(h)
 	c, p := w.adopt(tcpPair)
+	begun := time.Now()
 	w.do(func() {
 		w.l.Send(c, make([]byte, size))
 		w.l.Close(c, engine.Flush)
@@ -158,7 +160,12 @@ func TestFlushWaitsForAPeerThatReadsSlowly(t *testing.T) {
 			t.Fatalf("the stream broke after %d bytes: %v", got, err)
 		}
 		got += n
-		w.Step() // takes some milliseconds when nothing moves
+		for pace := time.Now(); time.Since(pace) < 20*time.Millisecond; {
+			w.Step() // takes some milliseconds when nothing moves
+		}
+	}
+	if took := time.Since(begun); took < limit {
+		t.Fatalf("it was over after %v: nothing was tried", took)
 	}
 	p.FIN()
 	if err := w.ended(h, c); err != nil {

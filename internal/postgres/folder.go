@@ -31,8 +31,11 @@ func (f folder) data() string   { return filepath.Join(f.path, "data") }
 func (f folder) socket() string { return filepath.Join(f.path, "socket") }
 func (f folder) log() string    { return filepath.Join(f.path, "log") }
 
-// folderRoot is a temporary folder that the account can enter.
+// folderRoot is a temporary folder that the account can enter: CANCELLO_TMP if that is set, a short path then.
 func folderRoot(who account) string {
+	if root := os.Getenv("CANCELLO_TMP"); root != "" {
+		return root
+	}
 	if who.drop {
 		return "/var/tmp" // TMPDIR of root is often 0700
 	}
