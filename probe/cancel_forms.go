@@ -50,15 +50,19 @@ func cancelForm(ctx context.Context, b *Bench, hit Verdict, packet func(*Session
 
 // judgeClose judges what came back for a request that had no effect.
 func judgeClose(a CancelAnswer, prefix string) Result {
+	but := prefix
+	if prefix != "" {
+		but += "but "
+	}
 	switch {
 	case len(a.Bytes) > 0:
-		return Conclude(Differs, "%sbut the request is answered with %s", prefix, describeBytes(a.Bytes))
+		return Conclude(Differs, "%sthe request is answered with %s", but, describeBytes(a.Bytes))
 	case a.How == Open:
-		r := Conclude(Fail, "%sbut the request's connection is still open after %s", prefix, a.After.Round(time.Second))
+		r := Conclude(Fail, "%sthe request's connection is still open after %s", but, a.After.Round(time.Second))
 		r.Means = "Clients wait for the end of that connection; PQcancel, and psql with it, for ever."
 		return r
 	case a.How == Reset:
-		return Conclude(Differs, "%sthe request's connection is reset and not closed in order", prefix)
+		return Conclude(Differs, "%sthe request's connection is reset and not closed in order", but)
 	}
 	return Conclude(Pass, "%snothing is answered and the connection is closed", prefix)
 }
