@@ -72,8 +72,8 @@ func raceFaults() []fault {
 		return fake.Knobs{Cancel: k, Startup: fake.StartupKnobs{Version: "17.6"}}
 	}
 	return []fault{
-		{"races.zeros", cancel(fake.CancelKnobs{Zeros: true}), Fail, "request 1 ended the statement of session"},
-		{"races.wrong-pid", cancel(fake.CancelKnobs{AnyPID: true}), Fail, "request 1 ended the statement of session"},
+		{"races.zeros", cancel(fake.CancelKnobs{Zeros: true}), Fail, "ended the statement of session"},
+		{"races.wrong-pid", cancel(fake.CancelKnobs{AnyPID: true}), Fail, "ended the statement of session"},
 		{"races.idle", cancel(fake.CancelKnobs{Sticky: true}), Fail, "the next statement ended: 15 of 15"},
 		{"races.twice", cancel(fake.CancelKnobs{Second: true}), Fail, "the next statement ended: 3 of 3"},
 		{"races.late", cancel(fake.CancelKnobs{Sticky: true}), Fail, "the next statement ended: "},
