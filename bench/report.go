@@ -58,7 +58,7 @@ func (r *result) table() string {
 	}
 	g := spreadOf(r.values("", "", 0, func(m measurement) float64 { return m.Generator }))
 	fmt.Fprintf(&out, "\nThe load itself took %.1f us of CPU for each query. CPU is the proxy's process alone, by the kernel's accounting.\n", g.median)
-	out.WriteString("Prepared statements are not measured: Cancello does not share them yet, nor does PgBouncer before 1.21.\n")
+	out.WriteString("Prepared statements are not measured: PgBouncer before 1.21 does not share them in transaction mode.\n")
 	return out.String()
 }
 
