@@ -34,9 +34,16 @@ func (e *Engine) serverFatal(s *server, p []byte) {
 	if _, n, err := wire.BackendHeader(p); err == nil && len(p) >= wire.HeaderLen+n {
 		l.said = append([]byte(nil), p[:wire.HeaderLen+n]...)
 	}
+	e.drop(s, l, Now)
+}
+
+// drop loses a server and closes its connection.
+func (e *Engine) drop(s *server, l loss, how How) {
 	conn := s.conn
 	e.lose(s, l)
-	e.out.Close(conn, Now)
+	if conn != 0 {
+		e.out.Close(conn, how)
+	}
 }
 
 // lose takes a server out of everything; its connection is closed or about to be.

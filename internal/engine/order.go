@@ -68,12 +68,8 @@ func (e *Engine) order(c *client, t *ticket) {
 // disconnect ends the unit in the only way a server without a key leaves us (cancel_fallback = disconnect).
 func (e *Engine) disconnect(o *order, why string) {
 	s := o.srv
-	conn := s.conn
 	e.settleOrder(o, event.Disconnected, why)
-	e.lose(s, loss{reason: "closed to cancel: " + why, running: true, disconnect: true})
-	if conn != 0 {
-		e.out.Close(conn, Now)
-	}
+	e.drop(s, loss{reason: "closed to cancel: " + why, running: true, disconnect: true}, Now)
 }
 
 func (o *order) become(s orderState) { o.state = s; o.step++ }
@@ -224,16 +220,12 @@ func (e *Engine) notSent(o *order) {
 // it is closed; its client gets what a lost server gives it.
 func (e *Engine) broken(o *order) {
 	s := o.srv
-	conn := s.conn
 	if o.c.sess.Ended() < o.unit && !o.c.sess.WasCancelled(o.unit) {
 		e.settleOrder(o, event.Disconnected, "the cancel's connection broke after it was written")
 	} else {
 		e.ended(o)
 	}
-	e.lose(s, loss{reason: "closed: a cancel for it broke off", running: true, disconnect: true})
-	if conn != 0 {
-		e.out.Close(conn, Now)
-	}
+	e.drop(s, loss{reason: "closed: a cancel for it broke off", running: true, disconnect: true}, Now)
 }
 
 // release closes the clients' cancel connections: nothing of the order is on the wire any more.

@@ -173,17 +173,11 @@ func (e *Engine) dismiss(s *server, reason string) {
 	if s.phase == dead {
 		return
 	}
-	conn := s.conn
-	e.lose(s, loss{reason: reason, running: true})
-	if conn != 0 {
-		e.out.Close(conn, Now)
-	}
+	e.drop(s, loss{reason: reason, running: true}, Now)
 }
 
 // retire closes a server that nobody holds, politely.
 func (e *Engine) retire(s *server, reason string) {
-	conn := s.conn
 	e.send(&s.link, wire.AppendTerminate(nil))
-	e.lose(s, loss{reason: reason})
-	e.out.Close(conn, Flush)
+	e.drop(s, loss{reason: reason}, Flush)
 }
