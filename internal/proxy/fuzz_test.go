@@ -47,19 +47,7 @@ func FuzzClientBeforeLogin(f *testing.F) {
 		if !plain {
 			w = worlds[1]
 		}
-		nc, err := net.Dial("tcp", w.addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(fake.Patience))
-		at := min(int(cut), len(b))
-		nc.Write(b[:at])
-		nc.Write(b[at:])
-		nc.(*net.TCPConn).CloseWrite()
-		if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatalf("it hangs")
-		}
+		sendCut(t, w.addr(), b, int(cut))
 		for { // what the script recorded is of no use here
 			select {
 			case <-w.script.closed:
@@ -117,19 +105,7 @@ func FuzzTLSFromClients(f *testing.F) {
 	}
 	w := start(f, newScript(), withClientTLS(f, fake.NewAuthority(f), config.SSLRequire))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
-		nc, err := net.Dial("tcp", w.addr())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		nc.SetDeadline(time.Now().Add(fake.Patience))
-		at := min(int(cut), len(b))
-		nc.Write(b[:at])
-		nc.Write(b[at:])
-		nc.(*net.TCPConn).CloseWrite()
-		if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Fatal("it hangs")
-		}
+		sendCut(t, w.addr(), b, int(cut))
 		select {
 		case <-w.logins:
 			t.Fatal("somebody was let in")
@@ -188,4 +164,23 @@ func FuzzTLSRecords(f *testing.F) {
 		default:
 		}
 	})
+}
+
+// sendCut sends b in two pieces, the first of cut bytes at most, and waits until the other side closes. That it does not
+// is the failure.
+func sendCut(t *testing.T, addr string, b []byte, cut int) {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(fake.Patience))
+	at := min(cut, len(b))
+	nc.Write(b[:at])
+	nc.Write(b[at:])
+	nc.(*net.TCPConn).CloseWrite()
+	if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("it hangs")
+	}
 }
