@@ -72,7 +72,7 @@ func (e *epoll) poll() (int, error) {
 	return int(n), nil
 }
 
-// wait blocks for at most the given milliseconds; -1 for no limit.
+// wait blocks for at most the given milliseconds.
 func (e *epoll) wait(timeout int) (int, error) {
 	n, err := unix.EpollWait(e.fd, e.events[:], timeout)
 	if err == unix.EINTR {

@@ -15,6 +15,10 @@ import (
 // recvSize is the size of the receive buffer: the most one read takes.
 const recvSize = 64 << 10
 
+// longestSleep bounds every wait for the kernel. Nothing is known to need it; but all that a loop serves hangs on one
+// eventfd, and a wake-up that was lost must cost a second, not everything.
+const longestSleep = time.Second
+
 // Handler is told what happened, on the loop's thread.
 type Handler interface {
 	// Data: bytes of c arrived. b is lent for this call and for what the call forwards of it.
@@ -137,22 +141,19 @@ func (l *Loop) wait() (int, error) {
 	return n, err
 }
 
-// timeout is how long the loop may block, in milliseconds rounded up; -1 for no limit.
+// timeout is how long the loop may block, in milliseconds rounded up.
 func (l *Loop) timeout() int {
-	at, set := l.wakeAt, l.wakeSet
+	left := longestSleep
+	now := l.Now()
+	if l.wakeSet {
+		left = min(left, l.wakeAt-now)
+	}
 	for _, d := range []*deadlines{&l.drains, &l.stalls} {
-		if next, ok := d.next(); ok && (!set || next < at) {
-			at, set = next, true
+		if next, ok := d.next(); ok {
+			left = min(left, next-now)
 		}
 	}
-	if !set {
-		return -1
-	}
-	left := at - l.Now()
-	if left <= 0 {
-		return 0
-	}
-	return int(min((left+time.Millisecond-1)/time.Millisecond, 1<<30))
+	return int((max(left, 0) + time.Millisecond - 1) / time.Millisecond)
 }
 
 // runPosted runs what was posted so far and says whether the loop was stopped.

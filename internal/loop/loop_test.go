@@ -336,6 +336,24 @@ func TestMailboxDoesNotSleepOverAPost(t *testing.T) {
 	}
 }
 
+// Whatever becomes of the bell, what was posted runs.
+func TestALostBellIsNotTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	w.do(func() {
+		if err := unix.EpollCtl(w.l.epoll.fd, unix.EPOLL_CTL_DEL, w.l.epoll.bell, nil); err != nil {
+			t.Error(err)
+		}
+	})
+	ran := make(chan struct{})
+	w.l.Post(func(time.Duration) { close(ran) })
+	select {
+	case <-ran:
+	case <-time.After(30 * time.Second):
+		t.Fatal("a loop that did not hear the bell never looked again")
+	}
+}
+
 // panics says whether f does.
 func panics(f func()) (yes bool) {
 	defer func() { yes = recover() != nil }()
