@@ -33,7 +33,7 @@ func (s *Session) Forget() {
 
 // sought is how much of a Parse's body has to be here: one that is kept is looked at whole.
 func (s *Session) sought(typ byte, body int, b []byte) int {
-	if s.polices() && !s.skip && s.lib != nil {
+	if s.policesNames() && !s.skip && s.lib != nil {
 		switch {
 		case typ == wire.MsgParse && body <= maxKept && (len(b) == 0 || b[0] != 0):
 			return body
@@ -44,8 +44,12 @@ func (s *Session) sought(typ byte, body int, b []byte) int {
 	return seen(typ, body)
 }
 
-// polices tells whether names are looked at: where servers are shared, and where they were when a name was given.
-func (s *Session) polices() bool { return s.mode == Share || s.Statements() > 0 }
+// policesNames tells whether names are looked at: where servers are shared, and where they were when a name was given.
+func (s *Session) policesNames() bool { return s.mode == Share || s.Statements() > 0 }
+
+// polices tells whether statements are looked at: the unnamed one, too, may be left from when servers were shared, and
+// has to follow the client to the server that it now has for itself.
+func (s *Session) polices() bool { return s.policesNames() || len(s.unnamed.cur) > 0 }
 
 // awaits tells whether what a name means, or what the server has, depends on answers to an earlier unit.
 func (s *Session) awaits() bool {

@@ -21,6 +21,7 @@ import (
 //	down [bytes=N]       bytes from the server
 //	again [free]         takes up what was held back
 //	leased [other]       it has the same server again, or the other one of two; each keeps three statements
+//	become keep|share    its next server is for itself, or shared
 //	reads WORD           its server reads texts under other settings
 //	abandon, gone, unqueue, refuse   what the engine says and asks
 //
@@ -123,6 +124,8 @@ func (d *desk) ask(t *testing.T, td *datadriven.TestData) {
 			shelf = d.shelves[1]
 		}
 		d.s.Leased(shelf)
+	case "become":
+		d.s.Become(map[string]Mode{"keep": Keep, "share": Share}[td.CmdArgs[0].Key])
 	case "reads":
 		d.s.Reads(td.CmdArgs[0].Key)
 	case "gone":

@@ -190,7 +190,9 @@ func (s *Session) police(d *decision, body []byte) {
 	case wire.MsgParse:
 		switch {
 		case d.body > 0 && body[0] != 0:
-			s.judgeParse(d, body)
+			if s.policesNames() {
+				s.judgeParse(d, body)
+			}
 		default:
 			d.entry |= unit.Unnamed
 		}
@@ -228,7 +230,7 @@ func (s *Session) police(d *decision, body []byte) {
 func (s *Session) policeName(d *decision, b []byte) {
 	name, _, ok := wire.CString(b)
 	switch {
-	case s.lib == nil || !ok && len(b) <= maxName: // the server says what is wrong with it
+	case !s.policesNames() || s.lib == nil || !ok && len(b) <= maxName: // the server says what is wrong with it
 	case !ok || len(name) > maxName:
 		d.v, d.refusal = Instead, sqlstate.NameTooLong("statement", maxName)
 	case d.typ == wire.MsgClose:

@@ -72,7 +72,7 @@ func (c *client) checkError(u *unit, code string) {
 	case code == "57014":
 		c.check57014(u)
 	case code == "25P02" && c.block == 'E':
-	case code == "26000" && u.kind == "execute" && (w.faults.servers > 0 || w.k.mixed):
+	case code == "26000" && u.kind == "execute" && w.faults.servers > 0:
 	case code[:2] == "08" || code[:3] == "57P" || code[:2] == "53" || code[:2] == "58":
 		if !w.excuses() {
 			w.violate("P5", "unit %d of %s is answered %s for no reason", u.serial, c.name(), code)
