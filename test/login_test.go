@@ -451,7 +451,7 @@ func TestDrain(t *testing.T) {
 		busy.send(fake.Query("COMMIT"))
 		busy.until("C")
 		busy.ended()
-		<-g.done
+		fake.Next(t, g.done, "the end of Cancello")
 		if g.err != nil {
 			t.Errorf("ended: %v", g.err)
 		}

@@ -182,7 +182,7 @@ func TestPauseAndResume(t *testing.T) {
 	}
 	fake.SendCancel(t, a.Addrs()[0].String(), g1.PID, g1.Key)
 	one.WantError("57014")
-	if err := <-paused; err != nil {
+	if err := fake.Next(t, paused, "the end of PAUSE"); err != nil {
 		t.Fatal(err)
 	}
 	awaitSnapshot(t, a, "no server is left", func(s event.Snapshot) bool {

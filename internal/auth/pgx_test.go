@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -32,6 +33,7 @@ func TestPgxLogsIn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			client, server := net.Pipe()
 			defer server.Close()
+			server.SetDeadline(time.Now().Add(time.Minute)) // a pipe's never fails
 			cfg, err := pgconn.ParseConfig("host=127.0.0.1 sslmode=disable dbname=db")
 			if err != nil {
 				t.Fatal(err)

@@ -111,10 +111,10 @@ func TestPostKeepsOrderAndEndsWithStop(t *testing.T) {
 			t.Error("Post after Stop was accepted")
 		}
 	})
-	if err := <-w.done; err != nil {
+	if err := await(t, "the end of Run", w.done); err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	w.h = nil
+	w.running = false
 	if !slices.IsSorted(got) || len(got) != 201 {
 		t.Errorf("posted functions ran as %v", got)
 	}

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cancello/internal/engine"
 )
 
@@ -103,9 +101,7 @@ func relayWorld(t testing.TB) (in, out *peer) {
 	b, out := w.adopt(tcpPair)
 	w.do(func() { from, to = a, b })
 	for _, p := range []*peer{in, out} {
-		if err := unix.SetNonblock(p.fd, false); err != nil {
-			t.Fatal(err)
-		}
+		p.block(t)
 	}
 	return in, out
 }
@@ -114,11 +110,11 @@ func TestForwardAllocatesNothing(t *testing.T) {
 	in, out := relayWorld(t)
 	message, buf := make([]byte, 200), make([]byte, 400)
 	run := func() {
-		if _, err := unix.Write(in.fd, message); err != nil {
+		if _, err := in.blockingWrite(message); err != nil {
 			t.Error(err)
 		}
 		for got := 0; got < len(message); {
-			n, err := unix.Read(out.fd, buf)
+			n, err := out.blockingRead(buf)
 			if err != nil || n == 0 {
 				t.Errorf("read %d: %v", n, err)
 				return
@@ -148,7 +144,7 @@ func TestGigabyteThroughASlowReader(t *testing.T) {
 		}
 		for range total / len(p) {
 			for rest := p; len(rest) > 0; {
-				n, err := unix.Write(in.fd, rest)
+				n, err := in.blockingWrite(rest)
 				if err != nil {
 					failed <- err
 					return
@@ -162,7 +158,7 @@ func TestGigabyteThroughASlowReader(t *testing.T) {
 	buf := make([]byte, 48<<10)
 	got := 0
 	for turns := 0; got < total; turns++ {
-		n, err := unix.Read(out.fd, buf)
+		n, err := out.blockingRead(buf)
 		if err != nil || n == 0 {
 			t.Fatalf("after %d bytes: %d, %v", got, n, err)
 		}
@@ -176,7 +172,7 @@ func TestGigabyteThroughASlowReader(t *testing.T) {
 			peak.Store(max(peak.Load(), heap()-before))
 		}
 	}
-	if err := <-failed; err != nil {
+	if err := await(t, "the writer's end", failed); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("heap grew by at most %d KB", peak.Load()>>10)
@@ -218,10 +214,10 @@ func BenchmarkForward(b *testing.B) {
 	in, out := relayWorld(b)
 	message, buf := make([]byte, 200), make([]byte, 400)
 	for b.Loop() {
-		if _, err := unix.Write(in.fd, message); err != nil {
+		if _, err := in.blockingWrite(message); err != nil {
 			b.Fatal(err)
 		}
-		if n, err := unix.Read(out.fd, buf); n != len(message) || err != nil {
+		if n, err := out.blockingRead(buf); n != len(message) || err != nil {
 			b.Fatal(n, err)
 		}
 	}

@@ -328,7 +328,7 @@ func TestGigabyteOverTLS(t *testing.T) {
 			peak = max(peak, heap()-before)
 		}
 	}
-	if err := <-failed; err != nil {
+	if err := await(t, "the writer's end", failed); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("heap grew by at most %d KB", peak>>10)

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync/atomic"
@@ -23,13 +24,14 @@ func TestContract(t *testing.T) {
 
 // world is a running loop for tests, with TCP connections over loopback.
 type world struct {
-	t      testing.TB
-	l      *Loop
-	h      contract.Handler
-	events atomic.Int64  // calls of the handler so far
-	nudge  chan struct{} // holds one when there was an event
-	done   chan error
-	peers  []*peer
+	t       testing.TB
+	l       *Loop
+	h       contract.Handler
+	running bool
+	events  atomic.Int64  // calls of the handler so far
+	nudge   chan struct{} // holds one when there was an event
+	done    chan error
+	peers   []*peer
 }
 
 // newWorld runs a loop until the end of the test, and checks there that no descriptor is left.
@@ -57,19 +59,26 @@ func newWorld(t testing.TB, tune ...func(*Loop)) *world {
 }
 
 func (w *world) stop() {
-	if w.h == nil {
+	if !w.running {
 		return // never started, or stopped already
 	}
+	w.running = false
 	w.l.Stop()
-	if err := <-w.done; err != nil {
+	if err := await(w.t, "the end of Run", w.done); err != nil {
 		w.t.Errorf("Run: %v", err)
 	}
-	w.h = nil
 }
 
+// errEnded: a test called Fatal on the loop, whose goroutine ends by that.
+var errEnded = errors.New("the loop's goroutine was ended from inside")
+
 func (w *world) Start(h contract.Handler) {
-	w.h = h
-	go func() { w.done <- w.l.Run((*counter)(w)) }()
+	w.h, w.running = h, true
+	go func() {
+		err := errEnded
+		defer func() { w.done <- err }()
+		err = w.l.Run((*counter)(w))
+	}()
 }
 
 func (w *world) Outside() contract.Outside { return w.l }
@@ -77,10 +86,10 @@ func (w *world) Outside() contract.Outside { return w.l }
 func (w *world) Do(f func(time.Duration)) {
 	w.t.Helper()
 	over := make(chan struct{})
-	if !w.l.Post(func(now time.Duration) { f(now); close(over) }) {
+	if !w.l.Post(func(now time.Duration) { defer close(over); f(now) }) {
 		w.t.Fatal("the loop was stopped")
 	}
-	<-over
+	await(w.t, "what was posted to run", over)
 }
 
 // Step goes on for two whole turns: what the kernel had to tell when it was called has then been told. If that was
@@ -194,36 +203,6 @@ func (p *peer) close() {
 		_ = unix.Close(p.fd)
 		p.fd = -1
 	}
-}
-
-// tcpPair is a connection over loopback with small buffers, so that it is soon full.
-func tcpPair(t testing.TB) (near int, far *peer) {
-	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(err)
-	defer unix.Close(listener)
-	must(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	must(unix.Listen(listener, 1))
-	addr, err := unix.Getsockname(listener)
-	must(err)
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	must(err)
-	must(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 128<<10))
-	must(unix.Connect(fd, addr))
-	near, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	must(err)
-	must(unix.SetsockoptInt(near, unix.SOL_SOCKET, unix.SO_SNDBUF, 128<<10))
-	for _, s := range []int{near, fd} {
-		must(unix.SetsockoptInt(s, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
-	}
-	must(unix.SetNonblock(fd, true))
-	return near, &peer{fd}
 }
 
 // unixPair is a pair of Unix sockets.

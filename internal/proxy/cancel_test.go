@@ -119,7 +119,7 @@ func TestClientIsReadBeforeItsCancelIsJudged(t *testing.T) {
 	c.Login(fake.V30, "user", "u")
 	x := fake.Dial(t, w.addr())
 	x.Put(fake.Cancel(testPID, testKey))
-	<-asked
+	next(t, asked, "the question whom the cancel is for")
 	c.Put(fake.Query("SELECT 1"))
 	close(sent)
 	x.WantEOF()

@@ -209,10 +209,10 @@ func (w *world) addr() string { return w.Addrs()[0].String() }
 func (w *world) on(f func(now time.Duration)) {
 	w.t.Helper()
 	done := make(chan struct{})
-	if !w.loop.Post(func(now time.Duration) { f(now); close(done) }) {
+	if !w.loop.Post(func(now time.Duration) { defer close(done); f(now) }) {
 		w.t.Fatal("the loop has stopped")
 	}
-	<-done
+	next(w.t, done, "what was posted to run")
 }
 
 // settled are the outcomes emitted so far.
@@ -229,15 +229,9 @@ func (w *world) settled() []event.Outcome {
 }
 
 // next takes the next value out of c or fails the test.
-func next[T any](t *testing.T, c <-chan T, what string) T {
+func next[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(fake.Patience):
-		t.Fatalf("%s: did not come within %v", what, fake.Patience)
-		panic("unreachable")
-	}
+	return fake.Next(t, c, what)
 }
 
 // until asks again and again, at most as long as a test is patient.

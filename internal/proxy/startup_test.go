@@ -382,7 +382,7 @@ func TestDrain(t *testing.T) {
 	in.Login(fake.V30, "user", "u")
 	w.Proxy.Drain()
 	w.Proxy.Drain()
-	<-w.drained
+	next(t, w.drained, "the end of the drain")
 	c := fake.Dial(t, w.addr())
 	c.Put(fake.Startup(fake.V30, "user", "u"))
 	c.WantError("57P03")

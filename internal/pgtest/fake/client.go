@@ -14,7 +14,7 @@ import (
 )
 
 // Patience bounds every single wait of a Client: long enough for a loaded machine, short enough to be noticed.
-const Patience = 20 * time.Second
+const Patience = 30 * time.Second
 
 // Client is a raw client: it sends what it is told and fails its test on anything it did not expect. Use it from
 // the test's goroutine only.
