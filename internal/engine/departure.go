@@ -30,10 +30,12 @@ func (e *Engine) terminate(c *client) {
 	e.dismissed(c)
 }
 
+const leftInOrder = "client terminated"
+
 // dismissed: a departed client holds no server any more.
 func (e *Engine) dismissed(c *client) {
 	if !c.gone {
-		e.hangUp(c, Flush, "client terminated")
+		e.hangUp(c, Flush, leftInOrder)
 	}
 	e.forget(c)
 }
@@ -52,10 +54,15 @@ func (e *Engine) settleDeparted(s *server) {
 	}
 	e.send(&s.link, out)
 	e.probe(s)
-	if c.sess.Settled() && s.still(e.bug) {
-		e.release(s)
-		e.dismissed(c)
-		return
+	if c.sess.Settled() {
+		if s.still(e.bug) {
+			e.release(s)
+			e.dismissed(c)
+			return
+		}
+		if !c.gone { // whatever its server still has to wait for, a fence for one, is not for its client
+			e.hangUp(c, Flush, leftInOrder)
+		}
 	}
 	if c.lost {
 		e.mourn(c)
