@@ -319,7 +319,7 @@ func TestNamedParse(t *testing.T) {
 				t.Helper()
 				for _, m := range said {
 					if m.Type == 'E' {
-						if m.Field('S') != "ERROR" || m.Field('C') != "0A000" || m.Field('M') != "named prepared statements are not supported with pool_mode = transaction" ||
+						if m.Field('S') != "ERROR" || m.Field('C') != "0A000" || m.Field('M') != "named prepared statements are not supported with max_prepared_statements = 0" ||
 							!strings.Contains(m.Field('H'), "pool_mode = session") {
 							t.Errorf("%s; %s", errorText(m), m.Field('H'))
 						}

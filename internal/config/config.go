@@ -81,15 +81,11 @@ type Mode uint8
 const (
 	Session     Mode = iota // when the client leaves
 	Transaction             // when the transaction ends
+	Statement               // when the statement ends: there are no transaction blocks
 )
 
 // String is the word of pool_mode.
-func (m Mode) String() string {
-	if m == Transaction {
-		return "transaction"
-	}
-	return "session"
-}
+func (m Mode) String() string { return modeWords()[m] }
 
 // Method is how clients prove who they are (auth_type).
 type Method uint8

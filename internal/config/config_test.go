@@ -157,7 +157,7 @@ func TestValidate(t *testing.T) {
 		{"size of a user", func(c *Config) { c.Users = []User{{Name: "ann", PoolSize: Give(0)}} }, []string{`user "ann": pool_size = "0" is not allowed`}},
 		{"same user", func(c *Config) { c.Users = []User{{Name: "ann"}, {Name: "ann"}} }, []string{`user "ann" is given twice`}},
 		{"no user", func(c *Config) { c.Users = []User{{}} }, []string{"user number 1 has no name"}},
-		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session or transaction`}},
+		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session, transaction or statement`}},
 		{"TLS without files", func(c *Config) { c.TLS.Client.Mode = SSLAllow }, []string{`client_tls_sslmode = "allow" needs client_tls_cert_file and client_tls_key_file`}},
 		{"TLS without a CA", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyCA, Cert: "c", Key: "k"} }, []string{"needs client_tls_ca_file"}},
 		{"TLS", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyFull, Cert: "c", Key: "k", CA: "a"} }, nil},

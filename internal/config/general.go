@@ -87,7 +87,7 @@ const (
 	allowedRoots    = "the path of a file, or `system` for the operating system's"
 )
 
-func modeWords() []string { return []string{"session", "transaction"} }
+func modeWords() []string { return []string{"session", "transaction", "statement"} }
 
 // viaSet tells whether --set reaches a setting. Those of which there are several at a time, and those that decide who
 // gets in, have only their flags.

@@ -37,7 +37,7 @@ func (e *Engine) CancelRequested(now time.Duration, id Ticket, r CancelRequest) 
 		e.settleTicket(t, outcome, nil, &order{}, "")
 	case c.gone && e.bug == BugKeyOutlivesClient:
 		e.cancelStranger(c, t)
-	case c.lastEnd >= t.readAt:
+	case c.lastEnd >= t.readAt || c.sess.Undoing():
 		e.settleTicket(t, event.Finished, c, &order{}, "") // what it meant has ended since
 	case c.sess.Begun() > c.sess.Ended():
 		e.order(c, &t)

@@ -85,7 +85,7 @@ func (e *Engine) onlyUnread(s *server) bool {
 	case s.phase != leased || !c.sess.Quiet() || (c.sess.Settled() && s.still(e.bug)):
 		return false
 	}
-	return c.departed() || (c.sess.Tx() == 'I' && (e.draining || c.sess.Mode() == session.Share))
+	return c.departed() || (c.sess.Tx() == 'I' && (e.draining || c.sess.Mode() != session.Keep))
 }
 
 // consume takes a server's bytes, which are lent.Bytes from base on or our own, until they are used up or a message is
@@ -114,7 +114,7 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 	n, v := c.sess.Down(p)
 	switch v {
 	case session.DownMore, session.DownFatal, session.DownBroken:
-	case session.DownSwallow:
+	case session.DownSwallow, session.DownUndo:
 	case session.DownInstead:
 		e.send(&c.link, c.sess.Out())
 	case session.DownNotify:

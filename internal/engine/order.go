@@ -131,7 +131,7 @@ func (e *Engine) runs(o *order) bool {
 	if e.bug == BugCancelNextUnit {
 		return o.srv.phase != dead
 	}
-	return o.c.srv == o.srv && o.srv.phase == leased && o.c.sess.Ended() < o.unit
+	return o.c.srv == o.srv && o.srv.phase == leased && o.c.sess.Ended() < o.unit && !o.c.sess.Undoing()
 }
 
 // CancelDone: the order's connection is closed.

@@ -68,8 +68,11 @@ func (p *pool) size() {
 
 // mode is the pool's in the terms of a session.
 func (p *pool) mode() session.Mode {
-	if p.share.Mode == config.Transaction {
+	switch p.share.Mode {
+	case config.Transaction:
 		return session.Share
+	case config.Statement:
+		return session.Single
 	}
 	return session.Keep
 }
@@ -158,7 +161,7 @@ func (e *Engine) grant(c *client, s *server) {
 	c.place.Leave()
 	c.srv, s.cl = s, c
 	c.sess.Become(p.mode())
-	s.shared = s.shared || p.mode() == session.Share
+	s.shared = s.shared || p.mode() != session.Keep
 	if s.shelf == nil {
 		s.shelf = session.NewShelf(p.library)
 	}

@@ -13,6 +13,7 @@ const (
 	BugSyncCommitsDeparted     // a departed client's batch is ended by a bare Sync
 	BugUnreadHandOn            // a server is handed on with an unread byte
 	BugOldPlaceKept            // a server is handed on though its database is elsewhere now
+	BugBlockCommitted          // a block that statement mode has no place for is committed
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 )
 

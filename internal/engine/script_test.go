@@ -18,7 +18,7 @@ import (
 
 // TestScripts runs testdata. The commands:
 //
-//	new [session] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode
+//	new [session | statement] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
 //	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
 //	dialed sN [keyless] [extras]      a server is there; what it reports besides is the input
@@ -58,6 +58,9 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	if td.HasArg("session") {
 		cfg.Pool.Mode = config.Session
 	}
+	if td.HasArg("statement") {
+		cfg.Pool.Mode = config.Statement
+	}
 	for name, d := range map[string]*time.Duration{
 		"query-wait": &cfg.Timeouts.QueryWait, "connect": &cfg.Timeouts.ServerConnect, "idle": &cfg.Timeouts.ServerIdle,
 		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "resend": &cfg.Cancel.Resend,
@@ -88,7 +91,7 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 		if mode.Given = td.HasArg(name); mode.Given {
 			var word string
 			td.ScanArgs(t, name, &word)
-			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction}[word]
+			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction, "statement": config.Statement}[word]
 		}
 	}
 	for name, wait := range map[string]*config.Override[time.Duration]{"db-query-wait": &d.QueryWait, "user-query-wait": &u.QueryWait, "db-idle": &d.ServerIdle} {

@@ -29,11 +29,20 @@ func (e *Engine) settle(s *server) {
 	}
 }
 
-// probe asks a server whether it swallowed a Sync, where that is all that is not known of it. The probe is a query of our
-// own, so a cancel on the wire is waited for.
+// probe asks a server whether it swallowed a Sync, where that is all that is not known of it, and rolls back a block
+// that statement mode has no place for. Both are queries of our own, so a cancel on the wire is waited for.
 func (e *Engine) probe(s *server) {
-	if s.fences == 0 && s.cl.sess.Doubtful() {
-		e.send(&s.link, s.cl.sess.Probe())
+	switch sess := &s.cl.sess; {
+	case s.fences > 0:
+	case sess.Doubtful():
+		e.send(&s.link, sess.Probe())
+	case sess.MustUndo():
+		undo := sess.Undo()
+		if e.bug == BugBlockCommitted {
+			undo = wire.AppendQuery(nil, "COMMIT")
+		}
+		s.lastWrite = e.now
+		e.send(&s.link, undo)
 	}
 }
 
@@ -60,7 +69,7 @@ func (e *Engine) settleLease(s *server) {
 	e.probe(s)
 	if c.sess.Free() && s.still(e.bug) {
 		switch {
-		case c.sess.Mode() == session.Share:
+		case c.sess.Mode() != session.Keep:
 			e.release(s)
 			e.proceed(c)
 			e.closeIfDraining(c)

@@ -27,6 +27,8 @@ const (
 	DownNotify
 	// DownReady: the n bytes go to the client; the last message in them is a ReadyForQuery. A unit may have ended.
 	DownReady
+	// DownUndo: the n bytes go nowhere. A transaction block was left open in Single mode: see MustUndo.
+	DownUndo
 	// DownFatal: nothing was taken. The server says in Report.Body why it is about to close.
 	DownFatal
 	// DownBroken: the server broke the protocol; Err says how.
@@ -145,20 +147,28 @@ func (s *Session) peek(typ byte, body []byte) DownVerdict {
 		if head.Has(unit.Failing) {
 			return DownInstead
 		}
-		if head == unit.Close|unit.Ours {
-			return DownSwallow // a cancel met the probe
+		if head == unit.Close|unit.Ours || head == unit.Query|unit.Ours {
+			return DownSwallow // a cancel met the probe, something the ROLLBACK
 		}
 	case wire.MsgParseComplete, wire.MsgCloseComplete:
 		if head.Has(unit.Ours) && (head.Kind() == unit.Parse && typ == wire.MsgParseComplete || head.Kind() == unit.Close && typ == wire.MsgCloseComplete) {
 			return DownSwallow
 		}
 	case wire.MsgCommandComplete:
-		if head == unit.Query|unit.Ours|unit.Named {
+		if head == unit.Query|unit.Ours|unit.Named || head == unit.Query|unit.Ours {
 			return DownSwallow
 		}
 	case wire.MsgReadyForQuery:
 		if head.Has(unit.Ours) && head.Kind() == unit.Sync {
 			return DownSwallow
+		}
+		if len(body) > 0 && head != unit.None {
+			if v := s.judgeReady(body[0]); v != DownPass {
+				return v
+			}
+		}
+		if head == unit.Query|unit.Ours {
+			return DownInstead
 		}
 	case wire.MsgNotificationResponse:
 		if len(body) >= 4 {
@@ -201,6 +211,19 @@ func (s *Session) divertDown(v DownVerdict, body int, b []byte) int {
 	}
 	s.down = frame{rest: wire.HeaderLen + body - n, drop: true}
 	s.normalise(b[0])
+	switch {
+	case v == DownBroken:
+		s.down = frame{}
+		return 0
+	case v == DownUndo:
+		s.undo()
+		return n
+	case s.Undoing():
+		if b[0] == wire.MsgReadyForQuery {
+			s.undone()
+		}
+		return n
+	}
 	if v == DownInstead {
 		if r := s.refusals[0]; r.as != "" && n == wire.HeaderLen+body {
 			s.reword(r, b[wire.HeaderLen:n])

@@ -119,7 +119,7 @@ func (s *Session) ServerGone() {
 	s.tx = 'I'
 	s.open, s.skip, s.doomed = false, false, false
 	s.copyIn, s.inCopy, s.copyBoth = false, false, false
-	s.unsure, s.doubt, s.probing = false, false, false
+	s.unsure, s.doubt, s.probing, s.undoing = false, false, false, false
 	s.down, s.late = frame{}, nil
 	if s.up.rest > 0 {
 		s.up.drop, s.up.keep = true, false

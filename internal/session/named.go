@@ -45,7 +45,7 @@ func (s *Session) sought(typ byte, body int, b []byte) int {
 }
 
 // policesNames tells whether names are looked at: where servers are shared, and where they were when a name was given.
-func (s *Session) policesNames() bool { return s.mode == Share || s.Statements() > 0 }
+func (s *Session) policesNames() bool { return s.mode != Keep || s.Statements() > 0 }
 
 // polices tells whether statements are looked at: the unnamed one, too, may be left from when servers were shared, and
 // has to follow the client to the server that it now has for itself.

@@ -16,12 +16,13 @@ import (
 
 // TestScripts runs testdata. The commands:
 //
-//	new [keep|shared]    a new session; it shares servers unless it keeps one; shared: it may prepare statements by name
+//	new [keep|shared|single]    a new session; it shares servers unless it keeps one; shared: it may prepare statements
+//	                     by name; single: for one unit at a time
 //	up [free] [bytes=N]  bytes from the client; with free a unit may begin; N: only so many of them, the rest comes next
 //	down [bytes=N]       bytes from the server
 //	again [free]         takes up what was held back
 //	leased [other]       it has the same server again, or the other one of two; each keeps three statements
-//	become keep|share    its next server is for itself, or shared
+//	become keep|share|single    its next server is for itself, or shared
 //	reads WORD           its server reads texts under other settings
 //	abandon, gone, unqueue, refuse   what the engine says and asks
 //
@@ -71,6 +72,9 @@ func (d *desk) run(t *testing.T, td *datadriven.TestData) string {
 		mode := Share
 		if td.HasArg("keep") {
 			mode = Keep
+		}
+		if td.HasArg("single") {
+			mode = Single
 		}
 		*d = *newDesk(mode)
 		if td.HasArg("shared") {
@@ -125,7 +129,7 @@ func (d *desk) ask(t *testing.T, td *datadriven.TestData) {
 		}
 		d.s.Leased(shelf)
 	case "become":
-		d.s.Become(map[string]Mode{"keep": Keep, "share": Share}[td.CmdArgs[0].Key])
+		d.s.Become(map[string]Mode{"keep": Keep, "share": Share, "single": Single}[td.CmdArgs[0].Key])
 	case "reads":
 		d.s.Reads(td.CmdArgs[0].Key)
 	case "gone":
@@ -236,6 +240,11 @@ func (d *desk) listen() {
 		case DownInstead:
 			d.note("instead", shorthand.Say(shorthand.Server, d.s.Out()))
 			d.journal.client(d.s.Out())
+		case DownUndo:
+			d.note("swallow, undo", fmt.Sprintf("%d bytes", n))
+			p := d.s.Undo()
+			d.note("of our own", d.toServer.Say(p))
+			d.journal.server(p)
 		case DownMore:
 			d.log = append(d.log, "more is needed")
 			return

@@ -27,6 +27,8 @@ const (
 	Keep Mode = iota
 	// Share: the server may be another one in the next transaction; what would not survive that is refused.
 	Share
+	// Single: the server may be another one in the next unit; no transaction block outlives the unit that opens it.
+	Single
 )
 
 // Session is the protocol state of one client. The zero value is not usable: see New.
@@ -51,6 +53,7 @@ type Session struct {
 	unsure   bool // open only because the server may have swallowed the batch's Sync
 	doubt    bool // a ReadyForQuery has come, and it is not known whether one more will
 	probing  bool // our probe is outstanding
+	undoing  bool // a transaction block is to be rolled back in Single mode
 
 	up   frame
 	down frame
@@ -143,9 +146,10 @@ func (s *Session) Kind() unit.Kind {
 	}
 }
 
-// Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION.
+// Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION, or is a ROLLBACK of
+// ours: a cancel of our own has no business there.
 func (s *Session) Protected() bool {
-	return s.protected.has(s.ended + 1)
+	return s.protected.has(s.ended+1) || s.Undoing()
 }
 
 // Opening tells whether the unit the server works on may open a transaction block: what the client has sent behind it, or

@@ -120,7 +120,7 @@ func (s *Session) judge(b []byte, free bool) decision {
 	case len(b)-wire.HeaderLen < s.sought(typ, body, b[wire.HeaderLen:]):
 		d.v = More
 		return d
-	case d.begins && !free:
+	case d.begins && (!free || s.Solitary()):
 		d.v = Begin
 	case s.queue.Len() >= maxOutstanding:
 		d.v = Hold
@@ -189,6 +189,7 @@ func (s *Session) police(d *decision, body []byte) {
 	switch d.typ {
 	case wire.MsgParse:
 		switch {
+		case s.judgeBlock(d, skipName(body, true), len(body) == d.body):
 		case d.body > 0 && body[0] != 0:
 			if s.policesNames() {
 				s.judgeParse(d, body)
@@ -222,7 +223,9 @@ func (s *Session) police(d *decision, body []byte) {
 		}
 		s.useUnnamed(d)
 	case wire.MsgQuery:
-		s.judgeQuery(d, body)
+		if !s.judgeBlock(d, body, len(body) == d.body) {
+			s.judgeQuery(d, body)
+		}
 	}
 }
 

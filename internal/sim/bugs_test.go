@@ -21,6 +21,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"Sync commits what was left", engine.BugSyncCommitsDeparted, "P8"},
 		{"handed on with an unread byte", engine.BugUnreadHandOn, "P4"},
 		{"handed on where the database no longer is", engine.BugOldPlaceKept, "P8"},
+		{"a block committed in statement mode", engine.BugBlockCommitted, "P8"},
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
 	} {
 		t.Run(b.name, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 // Knobs are what a seed decides about its world. Chances are per opportunity, 0 to 1.
 type Knobs struct {
 	direct      bool // no gate: clients on servers
-	transaction bool // pool_mode
+	transaction bool // pool_mode is not session
+	single      bool // pool_mode is statement
 	config      config.Config
 
 	clients int
@@ -136,6 +137,10 @@ func drawKnobs(seed uint64) Knobs {
 	}
 	k.reloads = w.some(0.3, 6)
 	k.mixed = k.reloads > 0 && w.chance(0.4)
+	if k.transaction && w.chance(0.2) {
+		k.single, k.mixed = true, false
+		cfg.Pool.Mode = config.Statement
+	}
 	k.pauses = w.some(0.2, 4)
 	k.config = cfg
 	return k

@@ -175,7 +175,7 @@ func (c *client) takeRow(u *unit, it *item, typ byte, body []byte) {
 func (c *client) takeTag(u *unit, text string) {
 	switch {
 	case text == "BEGIN":
-		if c.block == 'I' {
+		if c.block == 'I' && u.mustFail != noBlocks {
 			c.block = 'T'
 			c.blockID++
 			c.begunBy = u.serial
@@ -263,6 +263,8 @@ func (c *client) takeError(body []byte) {
 	switch {
 	case code[:2] == "08" && c.begunBy == u.serial: // the server is lost, and the transaction with it
 		c.block = 'I'
+	case c.block == 'T' && w.k.single && w.gate != nil:
+		c.block = 'I' // the block does not outlive its unit
 	case c.block == 'T':
 		c.block = 'E'
 	}

@@ -29,7 +29,9 @@ func (c *client) compose() *unit {
 		b.ordinary()
 	case c.planBlock != 0 && w.chance(0.35):
 		b.finishBlock()
-	case c.planBlock == 0 && w.chance(0.2):
+	case w.k.single && w.gate != nil && w.chance(0.2):
+		b.lonelyBlock()
+	case c.planBlock == 0 && (!w.k.single || w.gate == nil) && w.chance(0.2):
 		b.openBlock()
 	default:
 		b.ordinary()

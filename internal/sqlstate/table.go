@@ -194,10 +194,27 @@ func Canceled() Error {
 
 // Statements.
 
-// NamedStatementUnsupported: a Parse with a name in transaction mode.
+// NamedStatementUnsupported: a Parse with a name where servers are shared and max_prepared_statements is 0.
 func NamedStatementUnsupported() Error {
-	e := New(SeverityError, CodeFeatureNotSupported, "named prepared statements are not supported with pool_mode = transaction")
+	e := New(SeverityError, CodeFeatureNotSupported, "named prepared statements are not supported with max_prepared_statements = 0")
 	e.Hint = "Use pool_mode = session, set max_prepared_statements above 0, or switch off prepared statements in the driver."
+	return e
+}
+
+// TransactionRefused: with pool_mode = statement, a statement that would leave a transaction block open. Nothing of it
+// was sent. The message is PgBouncer's.
+func TransactionRefused() Error {
+	e := New(SeverityError, CodeFeatureNotSupported, "transaction blocks not allowed in statement pooling mode")
+	e.Detail = "Nothing of the statement was run."
+	e.Hint = "Send BEGIN, what belongs to the transaction, and COMMIT as one query, or use pool_mode = transaction."
+	return e
+}
+
+// TransactionUndone: with pool_mode = statement, a statement did leave a transaction block open, which could not be
+// foreseen.
+func TransactionUndone() Error {
+	e := TransactionRefused()
+	e.Detail = "The transaction block that the statement left open was rolled back, with all that the statement did in it."
 	return e
 }
 
