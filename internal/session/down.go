@@ -210,6 +210,7 @@ func (s *Session) divertDown(v DownVerdict, body int, b []byte) int {
 		return wire.HeaderLen + 4
 	}
 	s.down = frame{rest: wire.HeaderLen + body - n, drop: true}
+	s.acted = true
 	s.normalise(b[0])
 	switch {
 	case v == DownBroken:
@@ -288,6 +289,18 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 	switch typ {
 	case wire.MsgReadyForQuery:
 		return s.ready(body)
+	case wire.MsgCloseComplete:
+		if ok = s.popKind(unit.Close); ok {
+			s.answeredChange(head)
+		}
+		if ok && head.Has(unit.Unnamed) {
+			s.unnamed.drop()
+			s.unnamed.governed = true
+		}
+		return s.asked(ok, typ)
+	}
+	s.acted = true
+	switch typ {
 	case wire.MsgErrorResponse:
 		ok = head != unit.None
 		s.failed(string(wire.ErrorField(body, 'C')))
@@ -298,14 +311,6 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 		}
 	case wire.MsgBindComplete:
 		ok = !head.Has(unit.Failing) && s.popKind(unit.Bind)
-	case wire.MsgCloseComplete:
-		if ok = s.popKind(unit.Close); ok {
-			s.answeredChange(head)
-		}
-		if ok && head.Has(unit.Unnamed) {
-			s.unnamed.drop()
-			s.unnamed.governed = true
-		}
 	case wire.MsgRowDescription, wire.MsgNoData:
 		if head.Kind() == unit.Describe {
 			ok = !head.Has(unit.Failing)
@@ -326,6 +331,11 @@ func (s *Session) reply(typ byte, body []byte) DownVerdict {
 		s.brokenBy("unexpected message type " + string(rune(typ)) + " from the server")
 		return DownBroken
 	}
+	return s.asked(ok, typ)
+}
+
+// asked is the verdict about a reply, which is what the server was asked for or not.
+func (s *Session) asked(ok bool, typ byte) DownVerdict {
 	if !ok {
 		s.brokenBy("the server answered what it was not asked, with a message of type " + string(rune(typ)))
 		return DownBroken
@@ -416,7 +426,7 @@ func (s *Session) ready(body []byte) DownVerdict {
 		s.brokenBy("the server is ready though it was not asked")
 		return DownBroken
 	}
-	s.tx = body[0]
+	s.standing(head, body[0])
 	s.ended = min(s.ended+1, s.begun)
 	s.popMarks()
 	s.settleSerials()
@@ -424,6 +434,16 @@ func (s *Session) ready(body []byte) DownVerdict {
 		s.ended = s.begun // nothing runs
 	}
 	return DownReady
+}
+
+// standing notes the transaction status that a ReadyForQuery says. A Sync with nothing behind a Query within its batch
+// makes PostgreSQL 18 say that it is idle, while the transaction of that batch is still open: it fails at whatever comes
+// next, and is rolled back then. That is the client's, as on a direct connection, and not for the next one to have.
+func (s *Session) standing(head unit.Entry, status byte) {
+	if status == 'I' && s.tx == 'T' && head.Kind() == unit.Sync && !s.acted {
+		status = 'T'
+	}
+	s.tx, s.acted = status, false
 }
 
 // popMarks removes marks in front that nothing can refer to any more.

@@ -116,7 +116,7 @@ func (s *Session) ServerGone() {
 	s.queue.Reset()
 	s.refusals, s.nextRefusal = nil, nil
 	s.ended = s.begun
-	s.tx = 'I'
+	s.tx, s.acted = 'I', false
 	s.open, s.skip, s.doomed = false, false, false
 	s.copyIn, s.inCopy, s.copyBoth = false, false, false
 	s.unsure, s.doubt, s.probing, s.undoing = false, false, false, false

@@ -40,7 +40,8 @@ type Session struct {
 	begun uint64 // serial of the last unit that began
 	ended uint64 // serial of the last unit that ended
 	kind  unit.Kind
-	tx    byte // status of the last ReadyForQuery
+	tx    byte // status of the last ReadyForQuery, as far as it can be believed: see ready
+	acted bool // the server has answered something since then
 
 	open    bool // a batch has begun and its Sync was not sent
 	skip    bool // the server discards until Sync: it reported an error and no Sync was sent since
