@@ -89,6 +89,7 @@ type gateOptions struct {
 	set       []string // KEY=VALUE each
 	env       []string // more environment for the child: NAME=VALUE each
 	file      string   // path of a configuration file
+	files     int      // most open files, soft and hard
 }
 
 // args is the command line.
@@ -116,6 +117,16 @@ func (o gateOptions) args() []string {
 		a = append(a, "--set", kv)
 	}
 	return a
+}
+
+// command is the program with its arguments.
+func (o gateOptions) command(t testing.TB) *exec.Cmd {
+	t.Helper()
+	if o.files == 0 {
+		return exec.Command(program(t), o.args()...)
+	}
+	limited := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, o.files)
+	return exec.Command("sh", append([]string{"-c", limited, program(t)}, o.args()...)...)
 }
 
 // config is the same for a gate in this process.
@@ -207,7 +218,7 @@ var listening = regexp.MustCompile(`listening on (127\.0\.0\.1):(\d+)`)
 // startGate starts Cancello and waits until it listens; it is stopped with the test.
 func startGate(t testing.TB, o gateOptions) *gate {
 	t.Helper()
-	g := &gate{t: t, cmd: exec.Command(program(t), o.args()...), log: newTranscript(), done: make(chan struct{})}
+	g := &gate{t: t, cmd: o.command(t), log: newTranscript(), done: make(chan struct{})}
 	g.cmd.Env = append(cleanEnvironment(), o.env...)
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := g.cmd.StderrPipe()

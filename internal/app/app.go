@@ -74,8 +74,10 @@ func Start(o Options) (*App, error) {
 	if err := lookUp(o.Config.Databases); err != nil {
 		return nil, err
 	}
+	if err := checkDescriptors(o.Config); err != nil {
+		return nil, err
+	}
 	makeRoomForLoop()
-	warnOfFewDescriptors(o.Log, o.Config)
 
 	a := &App{
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), config: o.Config,

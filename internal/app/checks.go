@@ -5,20 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"cancello/internal/auth"
 	"cancello/internal/config"
 	"cancello/internal/proxy"
-
-	"golang.org/x/sys/unix"
 )
 
 // readUserlist reads the auth_file; no path is no list.
@@ -91,24 +87,5 @@ func makeRoomForLoop() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.SetDefaultGOMAXPROCS()
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	}
-}
-
-// spareDescriptors is what is needed besides clients and servers: cancels, logins, the log.
-const spareDescriptors = 256
-
-// warnOfFewDescriptors says so when the descriptor limit is too small for what the configuration promises.
-func warnOfFewDescriptors(log *slog.Logger, c config.Config) {
-	var lim unix.Rlimit
-	if unix.Getrlimit(syscall.RLIMIT_NOFILE, &lim) != nil {
-		return
-	}
-	need := uint64(c.Pool.MaxClientConn + spareDescriptors)
-	for _, d := range c.Databases {
-		need += uint64(d.PoolSize.Or(c.Pool.DefaultSize))
-	}
-	if lim.Cur < need {
-		log.Warn("the limit of open files is low for max_client_conn and the pools: connections may be refused; raise it (ulimit -n)",
-			"limit", lim.Cur, "needed", need)
 	}
 }

@@ -58,6 +58,9 @@ func (a *App) prepare() (prepared, error) {
 	if n.tls, err = proxy.LoadTLS(&n.config); err != nil {
 		return n, err
 	}
+	if err := checkDescriptors(n.config); err != nil {
+		return n, err
+	}
 	return n, lookUp(slices.DeleteFunc(slices.Clone(n.config.Databases), a.knows))
 }
 
@@ -83,6 +86,5 @@ func (a *App) commit(n prepared) {
 		}
 		a.log.Info("reload: changed", append(what, "holds", c.When.String())...)
 	}
-	warnOfFewDescriptors(a.log, n.config)
 	a.log.Info("reloaded", "changes", len(changes)-needRestart, "need_restart", needRestart, "users", n.users.Len())
 }

@@ -79,6 +79,10 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	if err != nil {
 		return nil, err
 	}
+	if err := p.fds.mayStay(nc); err != nil {
+		nc.Close()
+		return nil, err
+	}
 	defer nc.Close() // the descriptor that is handed over is a duplicate
 	unbind := p.bind(nc)
 	defer unbind()
@@ -101,7 +105,7 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t), encrypted: encrypted}
 	a.info.Extras = !bare && !l.renegotiated
 	a.info.PID, a.info.TLS = a.pid, tlsName(encrypted)
-	a.fd, err = detach(nc)
+	a.fd, err = p.detach(nc)
 	return a, err
 }
 
@@ -115,6 +119,8 @@ func failure(t engine.Target, err error) engine.Failure {
 		return engine.Failure{Refused: true, Code: no.code, Message: no.message}
 	case errors.As(err, &cannot):
 		return engine.Failure{Unable: true, Message: cannot.Error()}
+	case exhausted(err):
+		return engine.Failure{Message: "no file descriptor is left for it: raise the limit of open files (LimitNOFILE of the systemd unit, or ulimit -n), or lower max_client_conn"}
 	case isTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return engine.Failure{Message: fmt.Sprintf("it did not let us in within server_connect_timeout = %v", t.Timeout)}
 	}

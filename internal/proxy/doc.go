@@ -23,7 +23,9 @@
 //   - A connection keeps the TLS it began with; an order uses that of its server's session, then what is in force.
 //   - Lengths are judged before anything is allocated.
 //
-// Limits: maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
+// Descriptors: the reserve highest numbers are for cancels alone (descriptors.go): who else gets one of them gives it back.
+//
+// Limits: at most maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
 // cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
 // ReadyForQuery; lingerBytes and lingerTime after a FIN.
 package proxy

@@ -26,7 +26,7 @@ var errRefused = errors.New("login refused")
 // The loop itself writes the greeting, in the turn in which it adopts the socket: a client that has been greeted may
 // send a query and cancel it at once, and the loop must be able to look into its socket when that cancel comes.
 func (v *visit) handOver(c engine.Conn, greeting []byte) error {
-	fd, err := detach(v.raw)
+	fd, err := v.p.detach(v.raw)
 	if err != nil {
 		return err
 	}
@@ -107,6 +107,15 @@ func (v *visit) pause() error {
 	case <-v.ctx.Done():
 		return v.ctx.Err()
 	}
+}
+
+// detach is detach, but takes no descriptor of those kept for cancels.
+func (p *Proxy) detach(nc net.Conn) (fd int, err error) {
+	if fd, err = detach(nc); err == nil && p.fds.reserved(fd) {
+		unix.Close(fd)
+		return -1, errNoDescriptor{p.fds.limit.Load()}
+	}
+	return fd, err
 }
 
 // detach duplicates the descriptor of nc, still non-blocking: File().Fd() would make both of them block.

@@ -26,25 +26,53 @@ func (p *Proxy) accept(ln net.Listener) {
 		nc, err := ln.Accept()
 		if err == nil {
 			pause = 0
+			scarce := p.makeRoomFor(nc)
 			p.running.Go(func() { p.receive(nc) })
+			if scarce && !p.rest(acceptPauseMin) {
+				return
+			}
 			continue
 		}
 		if errors.Is(err, net.ErrClosed) || p.ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			p.lobby.makeRoom()
+		made := false
+		if exhausted(err) {
+			p.fds.refresh()
+			made = p.lobby.makeRoom(2)
 		}
 		if time.Since(logged) >= acceptLogEvery {
 			logged = time.Now()
 			p.set.Log.Error("cannot accept a connection; trying again", "listen", ln.Addr().String(), "error", err.Error())
 		}
-		pause = min(max(2*pause, acceptPauseMin), acceptPauseMax)
-		select {
-		case <-time.After(pause):
-		case <-p.ctx.Done():
+		if pause = min(max(2*pause, acceptPauseMin), acceptPauseMax); made {
+			pause = acceptPauseMin
+		}
+		if !p.rest(pause) {
 			return
 		}
+	}
+}
+
+// makeRoomFor has the oldest connections without a startup packet go when a new one got a descriptor of the reserve:
+// nobody knows yet whether it is a cancel. Two of them, for the first of which some time is needed to be told why. It
+// says whether to accept more slowly, so that those who have been accepted get on.
+func (p *Proxy) makeRoomFor(nc net.Conn) (scarce bool) {
+	fd := number(nc)
+	if fd < 0 || !p.fds.reserved(fd) {
+		return false
+	}
+	p.lobby.makeRoom(2)
+	return p.fds.scarce(fd)
+}
+
+// rest waits; false says that the Proxy has stopped.
+func (p *Proxy) rest(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-p.ctx.Done():
+		return false
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// maxSilent is how many connections may be open that have not sent a complete startup packet, or that only wait for
+// maxSilent is how many connections may at most be open that have not sent a complete startup packet, or that only wait for
 // the other side's FIN. One more closes the oldest of them: whoever hoards connections keeps no cancel out.
 const maxSilent = 1000
 
@@ -59,11 +59,23 @@ func (l *lobby) leave(pl *place) (evicted bool) {
 	return pl.evicted
 }
 
-// makeRoom closes the oldest connection, if there is one: descriptors have run out.
-func (l *lobby) makeRoom() {
+// makeRoom closes the n oldest connections, as far as there are any, and says whether there was one: descriptors run
+// out.
+func (l *lobby) makeRoom(n int) (any bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.evict()
+	any = l.queue.Len() > 0
+	for range n {
+		l.evict()
+	}
+	return any
+}
+
+// resize changes how many places there are. Who is in stays until the next one comes.
+func (l *lobby) resize(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = limit
 }
 
 // evict takes the oldest one's place. Its goroutine wakes from its read and closes the connection.

@@ -33,6 +33,9 @@ func (v *visit) login(s wire.Startup) error {
 	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {
 		return sqlstate.Draining()
 	}
+	if v.short != nil {
+		return v.short
+	}
 	limit := v.p.config.Load().Pool.MaxClientConn
 	defer v.p.loggingIn.Add(-1)
 	if v.p.loggingIn.Add(1) > int64(limit)*loginsPerClient {

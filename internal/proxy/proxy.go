@@ -43,6 +43,7 @@ type Proxy struct {
 	engine Engine
 	gate   gate
 	lobby  *lobby
+	fds    *descriptors
 
 	config    atomic.Pointer[config.Config] // the live one
 	access    atomic.Pointer[access]
@@ -79,9 +80,10 @@ func New(s Settings) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
 	}
-	p := &Proxy{set: s, loop: l, gate: newGate(), lobby: newLobby(maxSilent), failed: make(chan error, 1), ended: make(chan struct{})}
+	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
+	p.lobby = newLobby(p.fds.room(&s.Config))
 	p.access.Store(&access{s.Verifier, s.Passwords})
 	if s.TLS == nil {
 		s.TLS = &TLS{}
@@ -150,6 +152,8 @@ type access struct {
 func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 	p.access.Store(&access{v, w})
 	p.config.Store(&c)
+	p.fds.refresh()
+	p.lobby.resize(p.fds.room(&c))
 	p.loop.Post(func(now time.Duration) {
 		clear(p.own.bare)
 		p.engine.Reconfigure(now, c)

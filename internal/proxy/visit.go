@@ -30,6 +30,7 @@ type visit struct {
 	limit    time.Duration // client_login_timeout as it was when the visit began
 	deadline time.Time
 	ctx      context.Context // ends at the deadline, or with the Proxy
+	short    error           // its descriptor is one of those kept for cancels
 	proven   bool            // the client was asked for a proof of who it is
 	guest    *Guest          // it asked for the console, and may speak to it
 }
@@ -39,6 +40,7 @@ func (p *Proxy) receive(nc net.Conn) {
 	unbind := p.bind(nc)
 	defer unbind()
 	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: nc.RemoteAddr().String(), began: time.Now()}
+	v.short = p.fds.mayStay(nc)
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
 	var cancel context.CancelFunc
@@ -89,6 +91,9 @@ func (v *visit) refuse(err error) {
 	var version *wire.VersionError
 	switch {
 	case errors.As(err, &said):
+	case exhausted(err):
+		said = v.p.fds.outOfDescriptors()
+		v.p.fds.complain(v.p.set.Log)
 	case errors.As(err, &protocol):
 		said = sqlstate.ProtocolViolation(protocol.Message)
 	case errors.As(err, &version):

@@ -65,6 +65,14 @@ func TooManyConnections(limit int) Error {
 	return e
 }
 
+// NoDescriptors: the process may have limit file descriptors and all are in use but for those kept for cancels.
+func NoDescriptors(limit int) Error {
+	e := New(SeverityFatal, CodeTooManyConnections, "sorry, too many clients already")
+	e.Detail = "Cancello's limit of " + strconv.Itoa(limit) + " file descriptors is reached; the last ones are kept for cancels."
+	e.Hint = "Close connections that are not needed, or raise the limit of open files (LimitNOFILE, ulimit -n) of Cancello."
+	return e
+}
+
 // LoginTimeout: the client did not finish its login within client_login_timeout. PostgreSQL closes without a word
 // here, which people take for a network fault. It is 08004 and not 08006 because nothing was lost: a connection
 // was refused; not 57014, which programs take for a cancelled query; not 57P05, which means an idle session.
