@@ -52,8 +52,9 @@ func (o Override[T]) Or(general T) T {
 // Database is one entry of what clients may ask for.
 type Database struct {
 	Name     string // as clients ask for it; "*" for any other
-	Host     string // name, address, or the folder of a Unix socket
-	Port     int    // 1 to 65535
+	Host     string // name, address, or the folder of a Unix socket; or several, with commas between them
+	Port     int    // 1 to 65535, of each host
+	Ports    string // where they differ: one for each host, with commas between them; Port is the first then
 	DBName   string // on the server; empty: as the client asked
 	User     string // forced user: logs in for every client; empty: the client's own
 	Password string // for the server; empty: from the auth file, the environment or a passfile. Secret
@@ -62,6 +63,7 @@ type Database struct {
 	Mode       Override[Mode]
 	QueryWait  Override[time.Duration]
 	ServerIdle Override[time.Duration]
+	Balance    Override[Balance] // in which order several hosts are tried
 	TLS        DatabaseTLS
 }
 

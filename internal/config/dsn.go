@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -15,7 +14,7 @@ const DefaultPort = 5432
 
 // ParseDSN reads where and as whom a server is reached: a URL (postgres:// or postgresql://) or a key=value string,
 // both as libpq has them (libpq-connstring). What is allowed: host (an address, a name, the folder of a Unix
-// socket), port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey and sslnegotiation; anything else is an error. No host is localhost, no port
+// socket; several with commas between them), port, load_balance_hosts, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey and sslnegotiation; anything else is an error. No host is localhost, no port
 // DefaultPort. The database is the name clients ask for, too; none is any ("*", passed on as asked).
 //
 // An error never repeats a part of the DSN that could be a slipped part of a password.
@@ -51,7 +50,7 @@ func cutScheme(dsn string) (rest string, ok bool) {
 
 // dsnParams is what was given, as text.
 type dsnParams struct {
-	host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation string
+	host, port, loadBalance, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation string
 }
 
 // field is where a parameter goes; nil for one that can't be given.
@@ -61,6 +60,8 @@ func (p *dsnParams) field(name string) *string {
 		return &p.host
 	case "port":
 		return &p.port
+	case "load_balance_hosts":
+		return &p.loadBalance
 	case "dbname":
 		return &p.dbname
 	case "user":
@@ -82,7 +83,7 @@ func (p *dsnParams) field(name string) *string {
 }
 
 func dsnNames() []string {
-	return []string{"host", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
+	return []string{"host", "port", "load_balance_hosts", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
 }
 
 // libpqNames are parameters that libpq has and a DSN for Cancello can't. A name is only repeated in an error when it
@@ -91,7 +92,7 @@ func libpqNames() []string {
 	return []string{
 		"application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
 		"gssdelegation", "gssencmode", "gsslib", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
-		"keepalives_interval", "krbsrvname", "load_balance_hosts", "max_protocol_version", "min_protocol_version",
+		"keepalives_interval", "krbsrvname", "max_protocol_version", "min_protocol_version",
 		"options", "passfile", "replication", "require_auth", "requirepeer", "requiressl", "service", "servicefile",
 		"sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslkeylogfile", "sslnegotiation",
 		"sslpassword", "sslrootcert", "sslsni", "ssl_max_protocol_version", "ssl_min_protocol_version",
@@ -126,8 +127,6 @@ func (p *dsnParams) set(name, value string) error {
 	return fmt.Errorf("unknown parameter: %s; in a URL write special characters of a password as %%XX, elsewhere quote it with '", allowed)
 }
 
-var errSeveralHosts = errors.New("several hosts are not supported: give one host and one port")
-
 // database checks the values.
 func (p *dsnParams) database() (Database, error) {
 	d := NewDatabase(p.dbname)
@@ -135,21 +134,8 @@ func (p *dsnParams) database() (Database, error) {
 	if d.Name == "" {
 		d.Name = anyDatabase
 	}
-	if p.host != "" {
-		d.Host = p.host
-	}
-	if strings.ContainsRune(p.host, ',') || strings.ContainsRune(p.port, ',') {
-		return d, errSeveralHosts
-	}
-	if !strings.HasPrefix(d.Host, "/") && strings.ContainsAny(d.Host, " \t\r\n@/[]") {
-		return d, errors.New("host must be a name, an address or a folder that begins with /; " + hintEscape)
-	}
-	if p.port != "" {
-		n, err := strconv.ParseUint(p.port, 10, 16)
-		if err != nil || n == 0 {
-			return d, errors.New("port must be a number from 1 to 65535; " + hintEscape)
-		}
-		d.Port = int(n)
+	if err := p.hosts(&d); err != nil {
+		return d, err
 	}
 	var err error
 	d.TLS, err = p.tls()

@@ -42,30 +42,36 @@ func (p *dsnParams) url(rest string) error {
 	return p.query(query)
 }
 
-// address reads [host][:port]; an IPv6 address is in brackets.
+// address reads [host][:port], or several with commas between them; an IPv6 address is in brackets.
 func (p *dsnParams) address(s string) error {
-	if strings.ContainsRune(s, ',') {
-		return errSeveralHosts
+	var hosts, ports []string
+	for one := range strings.SplitSeq(s, ",") {
+		host, port, err := hostAndPort(one)
+		if err != nil {
+			return err
+		}
+		hosts, ports = append(hosts, host), append(ports, port)
 	}
-	host, port := s, ""
+	if strings.Join(ports, "") == "" {
+		ports = nil
+	}
+	p.port = strings.Join(ports, ",")
+	return p.setDecoded("host", strings.Join(hosts, ","))
+}
+
+func hostAndPort(s string) (host, port string, err error) {
 	if inside, ok := strings.CutPrefix(s, "["); ok {
-		var after string
-		host, after, ok = strings.Cut(inside, "]")
+		host, after, ok := strings.Cut(inside, "]")
 		if !ok || host == "" || after != "" && after[0] != ':' {
-			return errors.New("an IPv6 address is written in brackets, as [::1]:5432")
+			return "", "", errors.New("an IPv6 address is written in brackets, as [::1]:5432")
 		}
-		port = strings.TrimPrefix(after, ":")
-	} else {
-		host, port, _ = strings.Cut(s, ":")
-		if strings.ContainsRune(port, ':') {
-			return errors.New("an IPv6 address is written in brackets, as [::1]:5432; " + hintEscape)
-		}
+		return host, strings.TrimPrefix(after, ":"), nil
 	}
-	if err := p.setDecoded("host", host); err != nil {
-		return err
+	host, port, _ = strings.Cut(s, ":")
+	if strings.ContainsRune(port, ':') {
+		return "", "", errors.New("an IPv6 address is written in brackets, as [::1]:5432; " + hintEscape)
 	}
-	p.port = port
-	return nil
+	return host, port, nil
 }
 
 // query reads name=value pairs. They win over what stands before, as in libpq.

@@ -1,16 +1,16 @@
 package config
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // ofDatabase is the table of what [databases.NAME] may say.
 func ofDatabase() []setting[Database] {
 	return []setting[Database]{
-		{name: "host", when: NextLease, about: "where PostgreSQL is: a name, an address, or the folder of a Unix socket",
-			allowed: "a name, an address or the folder of a Unix socket", refused: badHost, text: func(d *Database) *string { return &d.Host }},
-		{name: "port", when: NextLease, about: "its port", min: 1, max: 65535, number: func(d *Database) *int { return &d.Port }},
+		{name: "host", when: NextLease, about: "where PostgreSQL is: a name, an address, or the folder of a Unix socket. Several, in a list or with commas between them, are tried in the order of `load_balance_hosts`; one that fails is left aside for a while",
+			several: true, allowed: "a name, an address or the folder of a Unix socket, or several", refused: badHosts, text: func(d *Database) *string { return &d.Host }},
+		{name: "port", when: NextLease, about: "its port; one for each where they differ, as in `[5432, 5433]`", min: 1, max: 65535, several: true,
+			number: func(d *Database) *int { return &d.Port }, numbers: func(d *Database) *string { return &d.Ports }},
+		{name: "load_balance_hosts", when: NextLease, about: "with which of several hosts a new connection begins: with the next one, or always with the first. In a DSN libpq's default holds, which is `disable`", absent: "round-robin", words: balances(),
+			given: func(d *Database) *bool { return &d.Balance.Given }, word: func(d *Database) choice { return &d.Balance.Value }},
 		{name: "dbname", when: NextLease, about: "the database on the server", absent: "as the client asked",
 			allowed: "the name of a database", text: func(d *Database) *string { return &d.DBName }},
 		{name: "user", when: NextLease, about: "logs in to the server for every client", absent: "the client's own",
@@ -53,15 +53,3 @@ const (
 	inherited     = "the general one"
 	ofItsDatabase = "the database's"
 )
-
-func badHost(host string) (why string) {
-	switch {
-	case host == "":
-		return "give a name, an address or the folder of a Unix socket"
-	case strings.ContainsRune(host, ','):
-		return "several hosts are not supported: give one"
-	case !strings.HasPrefix(host, "/") && !strings.HasPrefix(host, "@") && strings.ContainsAny(host, " \t\r\n@/[]"):
-		return "give a name, an address without its port, or the folder of a Unix socket, which begins with /"
-	}
-	return ""
-}

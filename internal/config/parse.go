@@ -217,6 +217,17 @@ func (l *leaf) written(k kind) (text string, ok bool) {
 	return "", false
 }
 
+// list is the value of a setting of which there may be several: a text with commas, or a list.
+func (l *leaf) list(k kind) (text string, ok bool) {
+	switch {
+	case l.kind == unstable.String && k == aNumber:
+		return l.text, true
+	case l.kind == unstable.Array && len(l.items) > 0 && (k == aNumber || !l.other):
+		return strings.Join(l.items, ","), true
+	}
+	return "", false
+}
+
 // form says how a value of a kind is written.
 func (k kind) form() string {
 	return [...]string{

@@ -97,6 +97,8 @@ func TestFile(t *testing.T) {
 				TLS: DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect)}},
 			{Name: "inline", Host: "/run/postgresql", Port: 5432},
 			{Name: "dotted.name", Host: "localhost", Port: 5434},
+			{Name: "several", Host: "a,b", Port: 1, Ports: "1,2", Balance: Give(InOrder)},
+			{Name: "text", Host: "a, ::1", Port: 1, Ports: "1,2"},
 			{Name: "*", Host: "localhost", Port: 5432},
 		},
 		Users: []User{

@@ -59,6 +59,8 @@ func rows[T any](b *strings.Builder, table []setting[T], defaults *T) {
 // short is bounds for a column that says what times are elsewhere.
 func (s *setting[T]) short() string {
 	switch {
+	case s.kind() == aNumber && s.several:
+		return fmt.Sprintf("%d to %d, or a list of them", s.min, s.max)
 	case s.kind() == aNumber:
 		return fmt.Sprintf("%d to %d", s.min, s.max)
 	case s.kind() == aTime && s.zero != "":

@@ -25,6 +25,8 @@ type setting[T any] struct {
 
 	number   func(*T) *int
 	min, max int
+	several  bool             // a list is allowed, too: of a number, or of a text
+	numbers  func(*T) *string // where several numbers go, with commas between them; empty for one
 
 	duration func(*T) *time.Duration
 	zero     string // what 0 means; empty: 0 is not allowed
@@ -96,6 +98,14 @@ func (s *setting[T]) path() string {
 func (s *setting[T]) set(c *T, value string) error {
 	switch s.kind() {
 	case aNumber:
+		if s.numbers != nil {
+			n, list, ok := s.portList(value)
+			if !ok {
+				return s.refuse(value)
+			}
+			*s.number(c), *s.numbers(c) = n, list
+			break
+		}
 		n, err := strconv.Atoi(value)
 		if err != nil || n < s.min || n > s.max {
 			return s.refuse(value)
@@ -157,6 +167,11 @@ func (s *setting[T]) check(c *T) error {
 		if n := *s.number(c); n < s.min || n > s.max {
 			return s.refuse(strconv.Itoa(n))
 		}
+		if s.numbers != nil && *s.numbers(c) != "" {
+			if _, _, ok := s.portList(*s.numbers(c)); !ok {
+				return s.refuse(*s.numbers(c))
+			}
+		}
 	case aTime:
 		if d := *s.duration(c); !s.timely(d) {
 			return s.refuse(durationText(d))
@@ -208,7 +223,11 @@ func (s *setting[T]) because(value, why string) error {
 func (s *setting[T]) bounds() string {
 	switch s.kind() {
 	case aNumber:
-		return fmt.Sprintf("a whole number from %d to %d", s.min, s.max)
+		text := fmt.Sprintf("a whole number from %d to %d", s.min, s.max)
+		if s.several {
+			text += ", or a list of them"
+		}
+		return text
 	case aTime:
 		text := "a time from 1ms to 8760h (a number is seconds; units are ms, s, m or min, h)"
 		if s.zero != "" {
@@ -236,6 +255,9 @@ func (s *setting[T]) value(c *T) string {
 	}
 	switch s.kind() {
 	case aNumber:
+		if s.numbers != nil && *s.numbers(c) != "" {
+			return *s.numbers(c)
+		}
 		return strconv.Itoa(*s.number(c))
 	case aTime:
 		return durationText(*s.duration(c))

@@ -79,6 +79,9 @@ func put[T any](s *setting[T], c *T, l leaf, depth int) error {
 		return fmt.Errorf("%s is no table: give %s", s.name, s.kind().form())
 	}
 	text, ok := l.written(s.kind())
+	if !ok && s.several {
+		text, ok = l.list(s.kind())
+	}
 	if !ok {
 		return fmt.Errorf("%s has a value of the wrong kind: give %s", s.name, s.kind().form())
 	}

@@ -144,6 +144,7 @@ func checkDatabases(c *Config) (faults []*Fault) {
 			faults = append(faults, fault(at, "%s is given twice: each name, and \"*\", can have one upstream", name))
 		}
 		faults = append(faults, check(at, name+": ", ofDatabase(), &d)...)
+		faults = append(faults, checkHosts(at, name, d)...)
 		faults = append(faults, checkDatabaseTLS(at, name, c, d)...)
 	}
 	return faults
