@@ -134,8 +134,12 @@ func (c *Console) showDatabases(ctx context.Context, t *table) error {
 				}
 			}
 		}
+		var balance any // where there is a choice
+		if len(d.Upstreams()) > 1 {
+			balance = d.Balance.Or(config.InTurn).String()
+		}
 		t.add(d.Name, d.Host, n(d.Port), orNil(d.DBName), orNil(d.User), n(d.PoolSize.Or(cfg.Pool.DefaultSize)), n(0), n(0), n(0),
-			d.Mode.Or(cfg.Pool.Mode).String(), nil, n(0), n(servers), n(0), n(clients), n(paused), n(0))
+			d.Mode.Or(cfg.Pool.Mode).String(), balance, n(0), n(servers), n(0), n(clients), n(paused), n(0))
 	}
 	return nil
 }

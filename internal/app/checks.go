@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,21 +66,26 @@ func passwords(users *auth.Userlist, getenv func(string) string) proxy.Passwords
 const lookUpTime = 5 * time.Second
 
 // lookUp finds a mistyped upstream before the first client does. Only a name that is known not to be there is an
-// error: a name service that is slow to come up is not.
+// error, and only where a database has no other: a name service that is slow to come up is not.
 func lookUp(dbs []config.Database) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTime)
 	defer cancel()
 	for _, d := range dbs {
-		if strings.HasPrefix(d.Host, "/") || net.ParseIP(d.Host) != nil {
-			continue
-		}
-		_, err := net.DefaultResolver.LookupHost(ctx, d.Host)
-		var dns *net.DNSError
-		if errors.As(err, &dns) && dns.IsNotFound {
+		if !slices.ContainsFunc(d.Upstreams(), func(u config.Upstream) bool { return !unknown(ctx, u.Host) }) {
 			return fmt.Errorf("the host of the upstream for database %q, %s, is not known: correct it, or give its address", d.Name, d.Host)
 		}
 	}
 	return nil
+}
+
+// unknown tells whether a host is a name that is not there.
+func unknown(ctx context.Context, host string) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || net.ParseIP(host) != nil {
+		return false
+	}
+	_, err := net.DefaultResolver.LookupHost(ctx, host)
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
 }
 
 // makeRoomForLoop gives the loop's thread a processor of its own, so that logins never keep it waiting.

@@ -84,7 +84,7 @@ query_wait_timeout = 9s (default 2min)
 database "d" is on h, port 5432, as each client's own user
 `, ""},
 		{bad, 1, "", "cancello: " + bad + `:2:1: unknown setting "pool_mod": did you mean pool_mode?
-cancello: ` + bad + `:4:1: port = "0" is not allowed: give a whole number from 1 to 65535
+cancello: ` + bad + `:4:1: port = "0" is not allowed: give a whole number from 1 to 65535, or a list of them
 cancello: ` + bad + `:5:1: user has a value of the wrong kind: give a text in quotes
 `},
 		{faulty, 1, "", "cancello: " + faulty + `:4:1: auth_type = "plain" needs auth_file: give the file of users and passwords

@@ -27,7 +27,7 @@ func introduction(doing string, addrs []string, c config.Config) []string {
 		if d.User != "" {
 			as = fmt.Sprintf("user %q", d.User)
 		}
-		lines = append(lines, fmt.Sprintf("%s is on %s, port %d, as %s%s", name, d.Host, d.Port, as, inBrackets(d.Own())))
+		lines = append(lines, fmt.Sprintf("%s is on %s, as %s%s", name, places(d), as, inBrackets(d.Own())))
 	}
 	for _, u := range c.Users {
 		if own := u.Own(); len(own) > 0 {
@@ -35,6 +35,15 @@ func introduction(doing string, addrs []string, c config.Config) []string {
 		}
 	}
 	return lines
+}
+
+// places says where a database is.
+func places(d config.Database) string {
+	var list []string
+	for _, u := range d.Upstreams() {
+		list = append(list, fmt.Sprintf("%s, port %d", u.Host, u.Port))
+	}
+	return strings.Join(list, "; ")
 }
 
 func inBrackets(list []string) string {

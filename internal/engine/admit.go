@@ -59,11 +59,7 @@ func (e *Engine) loginWaited(c *client) {
 		e.after(e.cfg.Timeouts.ServerConnect, func() { e.loginWaited(c) })
 		return
 	}
-	reason := c.pool.lastFailure.Message
-	if reason == "" {
-		reason = "no answer within server_connect_timeout"
-	}
-	e.refuseLogin(c, sqlstate.NoServer(c.pool.upstream.name+": "+reason).Fatal())
+	e.refuseLogin(c, sqlstate.NoServer(c.pool.trouble()).Fatal())
 }
 
 // deny refuses a login of which nothing was kept.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"strconv"
 	"time"
 
 	"cancello/internal/config"
@@ -22,19 +21,21 @@ func (n poolName) compare(other poolName) int {
 // pool is the servers of one database and user.
 type pool struct {
 	lease.Pool[*client, *server]
-	name     poolName
-	share    config.Share
-	upstream *upstream
-	tally    *event.Tally
-	era      int             // counts the changes of where and as whom its servers log in
-	stale    int             // of those being dialed, how many are of an earlier era
-	outdated bool            // params are those of an earlier era
-	why      string          // of the last of them, for people
-	closed   bool            // its database is no longer configured
-	paused   bool            // it gives no server away, and opens none
-	params   *lease.Settings // what a new server reports; nil before the first
-	settings lease.Interner
-	library  *session.Library // the clients' named statements; nil before the first client, and in session mode
+	name      poolName
+	share     config.Share
+	upstreams []*upstream // at least one
+	turn      int         // which of them is next, where they are used in turn
+	aside     int         // of those being dialed, how many nobody waits for
+	tally     *event.Tally
+	era       int             // counts the changes of where and as whom its servers log in
+	stale     int             // of those being dialed, how many are of an earlier era
+	outdated  bool            // params are those of an earlier era
+	why       string          // of the last of them, for people
+	closed    bool            // its database is no longer configured
+	paused    bool            // it gives no server away, and opens none
+	params    *lease.Settings // what a new server reports; nil before the first
+	settings  lease.Interner
+	library   *session.Library // the clients' named statements; nil before the first client, and in session mode
 
 	logins   []*client // wait for params
 	clients  int
@@ -77,6 +78,9 @@ func (p *pool) mode() session.Mode {
 	return session.Keep
 }
 
+// keeps tells whether clients keep their servers.
+func (p *pool) keeps() bool { return p.mode() == session.Keep }
+
 // known tells whether a login can be answered: a server has told its parameters. Where the pool has moved, the new place
 // is waited for, if a server can be opened there. If others hold all there may be, perhaps for good, the old values are
 // told, and what differs with the first lease.
@@ -85,9 +89,9 @@ func (p *pool) known() bool {
 }
 
 // target is where and as whom its servers log in.
-func (p *pool) target(timeout time.Duration) Target {
+func (p *pool) target(u *upstream, timeout time.Duration) Target {
 	d := p.share.Database
-	t := Target{Entry: d, Host: d.Host, Port: d.Port, Database: d.DBName, User: d.User, Timeout: timeout}
+	t := Target{Entry: d, Host: u.host, Port: u.port, Database: d.DBName, User: d.User, Timeout: timeout}
 	if t.Database == "" {
 		t.Database = p.name.database
 	}
@@ -109,7 +113,8 @@ func (e *Engine) pool(name poolName) *pool {
 	if !ok {
 		return nil
 	}
-	p := &pool{name: name, share: share, upstream: e.upstream(share.Database), tally: e.tally(share.Database.Name), paused: e.isPaused(name.database)}
+	p := &pool{name: name, share: share, upstreams: e.upstreamsOf(share.Database), tally: e.tally(share.Database.Name), paused: e.isPaused(name.database)}
+	p.turn = int(e.lastServer % Server(len(p.upstreams))) // the servers of many small pools are spread, too
 	p.size()
 	e.pools[name] = p
 	return p
@@ -149,7 +154,7 @@ func (e *Engine) ask(c *client) bool {
 
 // staff opens a server if somebody waits for one and there is room.
 func (e *Engine) staff(p *pool) {
-	for !p.retrying && !p.paused && p.Wanted(len(p.logins)+p.stale) {
+	for !p.retrying && !p.paused && p.Wanted(len(p.logins)+p.stale+p.aside) {
 		e.dial(p)
 	}
 }
@@ -190,8 +195,8 @@ func (e *Engine) grant(c *client, s *server) {
 func (e *Engine) handOn(s *server) {
 	p := s.pool
 	switch {
-	case s.era != p.era && e.bug != BugOldPlaceKept:
-		e.retire(s, p.why)
+	case s.misplaced() != "" && e.bug != BugOldPlaceKept:
+		e.retire(s, s.misplaced())
 		return
 	case p.paused:
 		e.retire(s, "PAUSE")
@@ -283,18 +288,18 @@ func (e *Engine) expire(p *pool) {
 
 func (p *pool) waitedTooLong(limit time.Duration) sqlstate.Error {
 	if p.Live == 0 && p.failures > 0 && !p.paused {
-		return sqlstate.NoServer(p.upstream.name + ": " + p.lastFailure.Message)
+		return sqlstate.NoServer(p.trouble())
 	}
 	return sqlstate.QueryWaitTimeout(limit)
 }
 
-// failWaiting tells all who wait for the pool that it cannot be had.
-func (e *Engine) failWaiting(p *pool, f Failure) {
-	err := sqlstate.NoServer(p.upstream.name + ": " + f.Message)
+// failWaiting tells all who wait for the pool that it cannot be had, for what one of its upstreams said.
+func (e *Engine) failWaiting(p *pool, u *upstream, f Failure) {
+	err := sqlstate.NoServer(u.name + ": " + f.Message)
 	refusal := err.Fatal()
 	if f.Refused {
 		err.Code = f.Code
-		refusal = sqlstate.ServerRefused(p.upstream.name, f.Code, f.Message)
+		refusal = sqlstate.ServerRefused(u.name, f.Code, f.Message)
 	}
 	for {
 		c, waits := p.Line.First()
@@ -317,21 +322,4 @@ func (e *Engine) refuseWaiting(c *client, err sqlstate.Error) {
 	c.keep(c.pending[n:])
 	e.proceed(c)
 	e.closeIfDraining(c)
-}
-
-// upstream is one address of PostgreSQL and the cancels on their way to it.
-type upstream struct {
-	name    string
-	orders  int
-	waiting []*order
-}
-
-func (e *Engine) upstream(db config.Database) *upstream {
-	name := db.Host + ":" + strconv.Itoa(db.Port)
-	u := e.upstreams[name]
-	if u == nil {
-		u = &upstream{name: name}
-		e.upstreams[name] = u
-	}
-	return u
 }

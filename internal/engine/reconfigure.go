@@ -33,9 +33,7 @@ func (e *Engine) reconfigure(p *pool) {
 	}
 	before := p.share
 	p.share, p.closed, p.tally = share, false, e.tally(share.Database.Name)
-	if moved(before.Database, share.Database) {
-		e.move(p)
-	}
+	e.move(p, before.Database)
 	if before.Mode != share.Mode && p.mode() == session.Keep {
 		e.cleanIdle(p)
 	}
@@ -61,20 +59,30 @@ func (e *Engine) closePool(p *pool) {
 
 // moved tells whether servers that were opened for one entry are not those of the other.
 func moved(a, b config.Database) bool {
-	return a.Host != b.Host || a.Port != b.Port || a.DBName != b.DBName || a.User != b.User
+	return a.DBName != b.DBName || a.User != b.User
 }
 
-// move sends the pool's servers elsewhere: new ones at once, old ones when their clients are done with them.
-func (e *Engine) move(p *pool) {
-	p.upstream = e.upstream(p.share.Database)
-	e.renew(p, movedAway)
+// move sends the pool's servers elsewhere, if that is where it is now: new ones at once, old ones when their clients are
+// done with them. Servers at an upstream that stays are kept.
+func (e *Engine) move(p *pool, from config.Database) {
+	old := p.upstreams
+	p.upstreams = e.upstreamsOf(p.share.Database)
+	switch {
+	case moved(from, p.share.Database) || !slices.ContainsFunc(old, p.serves):
+		e.renew(p, movedAway)
+	case !slices.Equal(old, p.upstreams):
+		e.leaveUpstreams(p)
+	}
 }
 
 // renew gives up the pool's servers: those at rest at once, others when their clients are done with them.
 func (e *Engine) renew(p *pool, why string) {
 	p.era++
 	p.why = why
-	p.stale = p.Dialing
+	p.stale, p.aside = p.Dialing, 0
+	for _, u := range p.upstreams {
+		u.until = e.now // whoever asks for new servers asks everywhere
+	}
 	p.outdated = true
 	p.failures, p.lastFailure = 0, Failure{}
 	for s, rests := p.Take(); rests; s, rests = p.Take() {

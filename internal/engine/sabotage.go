@@ -15,6 +15,8 @@ const (
 	BugOldPlaceKept            // a server is handed on though its database is elsewhere now
 	BugBlockCommitted          // a block that statement mode has no place for is committed
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
+	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
+	BugFailingChosen           // an upstream that fails is chosen though another is up
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

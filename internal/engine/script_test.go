@@ -28,7 +28,7 @@ import (
 //	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
 //	ready oN, done oN delivered | broken | not-sent   how carrying an order goes
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
-//	reload [as new has them] [host=H] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
+//	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN
@@ -81,6 +81,10 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 	d, u := &cfg.Databases[0], config.User{Name: "u"}
 	td.MaybeScanArgs(t, "host", &d.Host)
+	td.MaybeScanArgs(t, "ports", &d.Ports)
+	if td.HasArg("in-order") {
+		d.Balance = config.Give(config.InOrder)
+	}
 	td.MaybeScanArgs(t, "forced", &d.User)
 	for name, size := range map[string]*config.Override[int]{"db-size": &d.PoolSize, "user-size": &u.PoolSize} {
 		if size.Given = td.HasArg(name); size.Given {

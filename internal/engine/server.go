@@ -30,6 +30,7 @@ type server struct {
 	upstream *upstream
 	era      int
 	phase    phase
+	aside    bool // it is being dialed, and nobody waits for it
 	cl       *client
 
 	info    ServerInfo
@@ -60,13 +61,28 @@ func (s *server) still(b Bug) bool {
 	return s.fences == 0 && ((!s.more && len(s.pending) == 0) || b == BugUnreadHandOn)
 }
 
-// dial opens one more server for the pool.
+// dial opens one more server for the pool. Where it is time to try an upstream that failed, that comes first, and does not
+// count for those who wait.
 func (e *Engine) dial(p *pool) {
+	if u := e.due(p); u != nil {
+		e.open(p, u, true)
+		return
+	}
+	e.open(p, p.choose(e.bug), false)
+}
+
+// open opens a server at an upstream.
+func (e *Engine) open(p *pool, u *upstream, aside bool) {
 	e.lastServer++
-	s := &server{id: e.lastServer, pool: p, upstream: p.upstream, era: p.era, dialedAt: e.now, lastData: -1}
+	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, dialedAt: e.now, lastData: -1}
 	e.servers[s.id] = s
 	p.Dialing++
-	e.out.Dial(s.id, p.target(e.cfg.Timeouts.ServerConnect))
+	u.begin(s)
+	if aside {
+		s.setAside()
+	}
+	e.out.Dial(s.id, p.target(u, p.limit(u, e.cfg.Timeouts.ServerConnect)))
+	e.expectDial(s)
 }
 
 // Dialed: a server connection is logged in. conn carries it from now on.
@@ -80,6 +96,9 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	e.setPeer(conn, nil, s)
 	p.Dialing--
 	p.Live++
+	s.dialEnded()
+	s.upstream.known = true
+	e.works(s.upstream)
 	if s.era == p.era {
 		p.failures, p.lastFailure = 0, Failure{}
 		p.params, p.outdated = s.initial, false
@@ -102,18 +121,28 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	delete(e.servers, id)
 	p.Dialing--
 	current := s.era == p.era
-	if current {
+	aside, refused := s.dialEnded(), hopeless(f)
+	if refused {
+		e.works(s.upstream)
+	} else {
+		e.fails(p, s.upstream, f)
+	}
+	elsewhere := p.several() && p.anyUp() && (aside || !refused)
+	if current && !elsewhere {
 		p.lastFailure = f
 		p.failures++
-	} else {
+	} else if !current {
 		p.stale--
 	}
 	e.out.Emit(event.DialFailed{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
-	if current && p.Live == 0 && hopeless(f) {
-		e.failWaiting(p, f)
+	if current && p.Live == 0 && refused && !elsewhere {
+		e.failWaiting(p, s.upstream, f)
 	}
 	e.expire(p)
 	e.watch(p) // the line waits less long where no server can be had
+	if elsewhere {
+		e.staff(p)
+	}
 	e.retry(p)
 	e.sweepPool(p)
 	e.checkDrained()
@@ -134,7 +163,7 @@ func hopeless(f Failure) bool {
 
 // retry dials again for those who still wait, later and later.
 func (e *Engine) retry(p *pool) {
-	if p.retrying || !p.Wanted(len(p.logins)+p.stale) {
+	if p.retrying || !p.Wanted(len(p.logins)+p.stale+p.aside) {
 		return
 	}
 	p.retrying = true

@@ -227,6 +227,10 @@ func (w *world) Emit(e event.Event) {
 		w.say("dial failed: %s", e.Reason)
 	case event.LoginRefused:
 		w.say("refused: %s %s", e.Code, e.Reason)
+	case event.UpstreamFailing:
+		w.say("%s is left aside: %s", e.Upstream, e.Reason)
+	case event.UpstreamBack:
+		w.say("%s is back after %v", e.Upstream, e.After)
 	case event.Drained:
 		w.say("drained")
 	}

@@ -86,14 +86,25 @@ type LoginRefused struct {
 	Code, Reason           string
 }
 
+// UpstreamFailing: servers can't be opened at one of several upstreams; until it is back the others serve.
+type UpstreamFailing struct{ Upstream, Reason string }
+
+// UpstreamBack: they can again, so long after the first failure.
+type UpstreamBack struct {
+	Upstream string
+	After    time.Duration
+}
+
 // Drained: a drain is over, no client is left.
 type Drained struct{}
 
-func (CancelSettled) event() {}
-func (ClientJoined) event()  {}
-func (ClientLeft) event()    {}
-func (ServerOpened) event()  {}
-func (ServerClosed) event()  {}
-func (DialFailed) event()    {}
-func (LoginRefused) event()  {}
-func (Drained) event()       {}
+func (CancelSettled) event()   {}
+func (ClientJoined) event()    {}
+func (ClientLeft) event()      {}
+func (ServerOpened) event()    {}
+func (ServerClosed) event()    {}
+func (DialFailed) event()      {}
+func (LoginRefused) event()    {}
+func (Drained) event()         {}
+func (UpstreamFailing) event() {}
+func (UpstreamBack) event()    {}

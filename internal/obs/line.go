@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"cancello/internal/event"
 )
@@ -26,6 +27,10 @@ func writeLine(log *slog.Logger, e event.Event) {
 		log.Warn("server connection failed", "server", e.Server, "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
 	case event.LoginRefused:
 		log.Warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
+	case event.UpstreamFailing:
+		log.Warn("upstream left aside: the others serve", "remote", e.Upstream, "reason", e.Reason)
+	case event.UpstreamBack:
+		log.Info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
 	case event.Drained:
 		log.Info("drained: the last client has left")
 	default:

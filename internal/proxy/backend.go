@@ -20,6 +20,7 @@ type backend struct {
 	key    []byte     // secret; never leaves this package but in a CancelRequest to addr
 	tls    *serverTLS // what its session was encrypted with; nil: in clear
 	name   string     // of its database's entry
+	host   string     // as configured, for what its certificate must say
 	conn   engine.Conn
 	orders int  // being carried
 	closed bool // the connection is gone

@@ -106,18 +106,18 @@ func (ord *order) send(nc net.Conn) engine.Result {
 // replaced since it began: if the server's can't be verified with what the session was verified with, what holds now
 // is tried.
 func (p *Proxy) openOrder(ctx context.Context, b *backend) (nc net.Conn, hangUp func(), err error) {
-	nc, hangUp, err = p.openSame(ctx, b.addr, b.tls)
+	nc, hangUp, err = p.openSame(ctx, b, b.tls)
 	var u *unverified
 	if now, _ := p.tls.Load().server(b.name); errors.As(err, &u) && now != nil && now.config != nil && now != b.tls {
-		return p.openSame(ctx, b.addr, now)
+		return p.openSame(ctx, b, now)
 	}
 	return nc, hangUp, err
 }
 
-// openSame dials an address and begins TLS, unless secrets is nil. hangUp is due if there is no error.
-func (p *Proxy) openSame(ctx context.Context, addr net.Addr, secrets *serverTLS) (nc net.Conn, hangUp func(), err error) {
+// openSame dials the address of b, and no other that its name or its database may have, and begins TLS, unless secrets is nil. hangUp is due if there is no error.
+func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (nc net.Conn, hangUp func(), err error) {
 	var d net.Dialer
-	raw, err := d.DialContext(ctx, addr.Network(), addr.String())
+	raw, err := d.DialContext(ctx, b.addr.Network(), b.addr.String())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +129,7 @@ func (p *Proxy) openSame(ctx context.Context, addr net.Addr, secrets *serverTLS)
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		raw.SetDeadline(deadline)
 	}
-	t, err := p.encrypt(ctx, raw, secrets, withTLS)
+	t, err := p.encrypt(ctx, raw, secrets, b.host, withTLS)
 	if err != nil {
 		hangUp()
 		return nil, nil, err

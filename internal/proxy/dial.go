@@ -89,12 +89,12 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		nc.SetDeadline(deadline)
 	}
-	encrypted, err := p.encrypt(ctx, nc, secrets, w)
+	encrypted, err := p.encrypt(ctx, nc, secrets, t.Host, w)
 	if err != nil {
 		return nil, err
 	}
 	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t}
-	l.backend.addr, l.backend.name = nc.RemoteAddr(), t.Entry.Name
+	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
 	if encrypted != nil {
 		l.nc, l.backend.tls = encrypted, secrets
 	}

@@ -54,8 +54,8 @@ func otherWay(err error) bool {
 	return errors.As(err, &none) || errors.As(err, &no) && no.code == sqlstate.CodeInvalidAuthorization
 }
 
-// encrypt begins TLS on nc; nil where the server declines and w lets it.
-func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, w way) (*loop.TLS, error) {
+// encrypt begins TLS on nc, a connection to the host configured as such; nil where the server declines and w lets it.
+func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, host string, w way) (*loop.TLS, error) {
 	if w == inClear {
 		return nil, nil
 	}
@@ -70,7 +70,7 @@ func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, w way) (
 			return nil, &noTLS{fmt.Errorf("it does not offer TLS, which sslmode = %v asks for", s.mode)}
 		}
 	}
-	t := loop.ClientTLS(nc, s.config)
+	t := loop.ClientTLS(nc, s.to(host))
 	if err := p.gate.through(ctx, func() error { return t.Shake(p.gate.outside) }); err != nil {
 		if ctx.Err() != nil || isTimeout(err) {
 			return nil, err

@@ -28,7 +28,20 @@ type TLS struct {
 type serverTLS struct {
 	mode   config.SSLMode
 	direct bool
-	config *tls.Config // nil with disable
+	config *tls.Config // nil with disable; without what depends on the host
+	verify *verifier   // nil: nothing is verified
+}
+
+// to is how one host is spoken to.
+func (s *serverTLS) to(host string) *tls.Config {
+	c := s.config.Clone()
+	c.ServerName = host
+	if s.verify != nil {
+		v := *s.verify
+		v.name = host
+		c.VerifyConnection = v.verify
+	}
+	return c
 }
 
 // LoadTLS reads the files that c names. The error says which setting and which file, and holds nothing of a key.
@@ -104,7 +117,7 @@ func newServerTLS(c config.ServerTLS, d config.Database, version uint16) (*serve
 	if c.Mode == config.SSLDisable {
 		return s, nil
 	}
-	v := verifier{name: d.Host, full: c.Mode == config.SSLVerifyFull}
+	v := verifier{full: c.Mode == config.SSLVerifyFull}
 	if c.CA != "" && c.CA != config.SystemRoots {
 		var err error
 		if v.roots, err = roots("sslrootcert (server_tls_ca_file)", c.CA); err != nil {
@@ -112,11 +125,11 @@ func newServerTLS(c config.ServerTLS, d config.Database, version uint16) (*serve
 		}
 	}
 	s.config = &tls.Config{
-		ServerName: d.Host, MinVersion: version, NextProtos: []string{alpn},
+		MinVersion: version, NextProtos: []string{alpn},
 		InsecureSkipVerify: true, // the verifier does it, in libpq's way, or nobody was asked to
 	}
 	if c.CA != "" {
-		s.config.VerifyConnection = v.verify
+		s.verify = &v
 	}
 	if c.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)

@@ -23,6 +23,8 @@ func TestBugsAreFound(t *testing.T) {
 		{"handed on where the database no longer is", engine.BugOldPlaceKept, "P8"},
 		{"a block committed in statement mode", engine.BugBlockCommitted, "P8"},
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
+		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},
+		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

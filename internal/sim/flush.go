@@ -24,6 +24,9 @@ func (g *gate) Close(c engine.Conn, how engine.How) {
 		g.w.checkGoodbye(k)
 	}
 	k.closing = true
+	if k.backend != nil {
+		k.g.closures[k.backend.user] = append(k.g.closures[k.backend.user], k.w.now)
+	}
 	k.hurry = how == engine.Now
 	if k.adopted {
 		k.carryOut()

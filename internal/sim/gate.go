@@ -52,8 +52,12 @@ type gate struct {
 	drained int
 
 	settings reloads
-	paused   bool   // no server may be opened
-	host     string // where the database is, or was last
+	paused   bool            // no server may be opened
+	at       config.Database // where the database is, or was last
+	hosts    []*host
+	renewed  time.Duration // when the engine was told last to open servers anew, or settings changed
+	starved  starved
+	closures [len(clientUsers)][]time.Duration // of servers
 }
 
 var _ engine.Outside = (*gate)(nil)
@@ -176,18 +180,26 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 	g.dialed[user] = true
 	g.checkPlace(t)
 	g.checkPaused()
-	place := g.settings.place
+	place, h := g.settings.place, g.hostAt(t.Host)
+	g.checkChoice(h)
+	ended := g.dials(h, user)
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
-	w.tracef("engine: dial server %d", s)
+	w.tracef("engine: dial server %d at %s", s, t.Host)
 	fail := func(d time.Duration, f engine.Failure) {
 		w.faults.dials++
 		w.after(d, func() {
 			g.dialing[user]--
+			ended(false)
 			w.tracef("server %d: dial fails: %s", s, f.Message)
 			g.enter(func() { g.m.DialFailed(w.now, s, f) })
 		})
 	}
+	after, f, fails := w.failDial(h, t)
+	d = max(d, after)
 	switch {
+	case fails:
+		fail(after, f)
+		return
 	case w.fault(w.k.badDials / 3):
 		fail(t.Timeout, engine.Failure{Message: "timeout"})
 		return
@@ -203,7 +215,12 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 			fail(0, engine.Failure{Refused: true, Code: "53300", Message: "sorry, too many clients already"})
 			return
 		}
+		if h.now != well && h.now != slow && !w.calm {
+			fail(0, engine.Failure{Message: "reset"})
+			return
+		}
 		g.dialing[user]--
+		ended(true)
 		near, far := w.connect(nobody{}, nobody{})
 		b := w.pm.fork(far, user)
 		b.place, b.host = place, t.Host

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"time"
 
 	"cancello/internal/config"
@@ -41,6 +42,8 @@ type Knobs struct {
 	drain        float64
 	reloads      float64 // per second: other settings
 	pauses       float64 // per second: PAUSE and RESUME, or RECONNECT
+	hosts        int     // where the database is
+	outages      float64 // per second: one of several hosts fails
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup parameter that is not supported
@@ -142,8 +145,23 @@ func drawKnobs(seed uint64) Knobs {
 		cfg.Pool.Mode = config.Statement
 	}
 	k.pauses = w.some(0.2, 4)
+	w.drawHosts(&k, &cfg)
 	k.config = cfg
 	return k
+}
+
+// drawHosts decides where the database is.
+func (w *World) drawHosts(k *Knobs, cfg *config.Config) {
+	k.hosts = 1
+	if w.chance(0.3) {
+		k.hosts = w.pick(2, len(hostNames))
+		k.outages = w.some(0.9, 4)
+		db := &cfg.Databases[0]
+		db.Host = strings.Join(hostNames[:k.hosts], ",")
+		if w.chance(0.5) {
+			db.Balance = config.Give(config.InOrder)
+		}
+	}
 }
 
 // some is a number up to most with probability p, else zero.

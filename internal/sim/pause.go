@@ -20,6 +20,7 @@ func (w *World) startPauses() {
 		g := w.gate
 		if w.chance(0.3) {
 			w.tracef("reconnect")
+			g.renewed = w.now
 			g.enter(func() { m.Reconnect(w.now, "") })
 			return
 		}

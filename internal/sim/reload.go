@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"cancello/internal/config"
@@ -36,7 +38,10 @@ func (w *World) startReloads() {
 func (w *World) otherSettings() config.Config {
 	cfg := w.k.config
 	db := cfg.Databases[0]
-	if w.chance(0.4) {
+	switch {
+	case w.k.hosts > 1 && w.chance(0.6):
+		db.Host = strings.Join(hostNames[w.pick(0, 1):w.k.hosts], ",")
+	case w.chance(0.4):
 		db.Host = "elsewhere"
 	}
 	if w.chance(0.15) {
@@ -68,8 +73,9 @@ func (g *gate) reload(cfg config.Config) {
 	r.live = cfg
 	if r.configured() {
 		// An entry that comes back counts as moved if it is not where it was: a pool may have outlived its absence.
-		if host := cfg.Databases[0].Host; host != g.host {
-			g.host = host
+		old := g.places()
+		g.at = cfg.Databases[0]
+		if !slices.ContainsFunc(g.places(), func(name string) bool { return slices.Contains(old, name) }) {
 			r.place++
 		}
 	} else {
@@ -80,14 +86,15 @@ func (g *gate) reload(cfg config.Config) {
 			w.tracef("reload: %s %s -> %s", c.Name, c.Old, c.New)
 		}
 	}
+	g.renewed = w.now
 	g.enter(func() { g.m.Reconfigure(w.now, cfg) })
 }
 
 // checkPlace sees a server opened: where the database is now, unless it is not configured and those who are in still
 // work where it was.
 func (g *gate) checkPlace(t engine.Target) {
-	if t.Host != g.host {
-		g.w.violate("P8", "a server at %s is opened; the database is at %s", t.Host, g.host)
+	if !slices.Contains(g.places(), t.Host) {
+		g.w.violate("P8", "a server at %s is opened; the database is at %s", t.Host, g.at.Host)
 	}
 }
 
@@ -106,7 +113,7 @@ func (w *World) checkKept() {
 		if k == nil || k.over || k.closing || !k.adopted || k.backend == nil {
 			continue
 		}
-		if k.backend.place != w.gate.settings.place {
+		if k.backend.place != w.gate.settings.place || !slices.Contains(w.gate.places(), k.backend.host) {
 			w.violate("P8", "%s is kept where the database no longer is", k.backend.name())
 		}
 		n[k.backend.user]++

@@ -58,7 +58,7 @@ func Run(seed uint64, o Options) Result {
 	w.pm = &postmaster{w: w, twice: k.twice, keyless: k.keyless, checks: k.checks, maxConns: max(1, k.config.Pool.DefaultSize+k.spareConns)}
 	if o.Machine != nil {
 		w.gate = &gate{w: w, servers: make(map[engine.Server]*conn), orders: make(map[engine.Order]*order)}
-		w.gate.settings.live, w.gate.host = k.config, k.config.Databases[0].Host
+		w.gate.settings.live, w.gate.at = k.config, k.config.Databases[0]
 		w.gate.m = o.Machine(k.config, w.gate, seed)
 	}
 	for range k.clients {
