@@ -177,8 +177,12 @@ func method(m config.Method) auth.Method {
 	switch m {
 	case config.Plain:
 		return auth.Plain
+	case config.MD5:
+		return auth.MD5
 	case config.SCRAM:
 		return auth.SCRAM
+	case config.Cert:
+		return auth.Cert
 	}
 	return auth.Trust
 }

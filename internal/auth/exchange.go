@@ -17,6 +17,8 @@ type step uint8
 const (
 	stepOver        step = iota // nothing: it succeeded or failed
 	stepPassword                // PasswordMessage
+	stepHash                    // PasswordMessage, with a hash
+	stepCertificate             // Certificate
 	stepMechanism               // SASLInitialResponse
 	stepClientFirst             // SASLResponse, after an initial response without data
 	stepClientFinal             // SASLResponse
@@ -28,12 +30,19 @@ type Exchange struct {
 	user    string
 	entry   *entry // nil: cannot succeed, and must not show it
 	step    step
+	done    bool // the client is who it claims to be
 	reason  string
+	salt    [4]byte // of MD5
+	plus    bool    // the client chose SCRAM-SHA-256-PLUS
+	binding []byte  // tls-server-end-point of this connection; nil: no channel binding is offered
 	nonce   string
 	conv    *scram.ServerConversation
+	bare    string // client-first-message-bare
+	answer  string // server-first-message
 	stored  []byte // shared with conv: filled when the client's proof is there, see scramFinal
 	server  []byte
 	derived *Derived
+	lent    *LoginKeys
 
 	derivations int // how many keys this exchange derived, for the tests: cost must not tell users apart
 }
@@ -57,11 +66,52 @@ func (x *Exchange) First() []byte {
 	switch x.step {
 	case stepPassword:
 		return wire.AppendAuthCleartext(nil)
+	case stepHash:
+		return wire.AppendAuthMD5(nil, x.salt)
 	case stepMechanism:
+		if x.binding != nil {
+			return wire.AppendAuthSASL(nil, mechanismPlus, mechanism)
+		}
 		return wire.AppendAuthSASL(nil, mechanism)
 	}
 	return nil
 }
+
+// Bind offers channel binding of the type tls-server-end-point (RFC 5929), for a connection with TLS: endpoint is the
+// hash of the certificate that was served on it. Before First; it is not copied.
+func (x *Exchange) Bind(endpoint []byte) {
+	if len(endpoint) > 0 {
+		x.binding = endpoint
+	}
+}
+
+// WantsCertificate reports whether Certificate is due, in place of First.
+func (x *Exchange) WantsCertificate() bool { return x.step == stepCertificate }
+
+// Certificate takes the common names of the client's certificate, which was verified against the roots before; none
+// where it has no certificate. It must have one common name, which is the user's. err is a sqlstate.Error.
+func (x *Exchange) Certificate(names []string) error {
+	if x.step != stepCertificate {
+		return x.broken("unexpected client certificate")
+	}
+	x.step = stepOver
+	switch {
+	case len(names) == 0:
+		x.reason = "the client has no certificate with a common name"
+		return sqlstate.CertificateMissing()
+	case len(names) > 1:
+		x.reason = "the client's certificate has more than one common name"
+	case names[0] != x.user:
+		x.reason = "the client's certificate is for somebody else"
+	default:
+		x.done = true
+		return nil
+	}
+	return sqlstate.CertificateFailed(x.user)
+}
+
+// Done reports whether the client is who it claims to be.
+func (x *Exchange) Done() bool { return x.done }
 
 // Costly reports whether the next Receive may derive a key, which takes a millisecond or more.
 func (x *Exchange) Costly() bool {
@@ -79,6 +129,15 @@ func (x *Exchange) Use(d *Derived) {
 // Derived is the user's derived key, for later exchanges; nil if there is none. It never changes and may be shared.
 func (x *Exchange) Derived() *Derived { return x.derived }
 
+// LoginKeys are what the client proved itself with, where the list has a SCRAM verifier for it: they log in to servers
+// that keep the same verifier (see Userlist.Equip). Nil before it is done, and for others.
+func (x *Exchange) LoginKeys() *LoginKeys {
+	if !x.done {
+		return nil
+	}
+	return x.lent
+}
+
 // Reason says for the log why the check failed, without secrets; it is empty before that. It must not reach the
 // client, which could tell from it which users exist.
 func (x *Exchange) Reason() string {
@@ -95,6 +154,8 @@ func (x *Exchange) Receive(body []byte) (send []byte, done bool, err error) {
 	switch x.step {
 	case stepPassword:
 		return x.password(body)
+	case stepHash:
+		return x.hash(body)
 	case stepMechanism:
 		return x.mechanism(body)
 	case stepClientFirst:
@@ -107,20 +168,53 @@ func (x *Exchange) Receive(body []byte) (send []byte, done bool, err error) {
 
 // password checks a password in clear (CheckPasswordAuth and recv_password_packet in auth.c).
 func (x *Exchange) password(body []byte) ([]byte, bool, error) {
-	text, rest, ok := wire.CString(body)
-	if !ok || len(rest) != 0 {
-		return nil, false, x.broken("invalid password packet size")
-	}
-	if len(text) == 0 {
-		x.step, x.reason = stepOver, "the client sent an empty password"
-		return nil, false, sqlstate.New(sqlstate.SeverityFatal, sqlstate.CodeInvalidPassword, "empty password returned by client")
+	text, err := x.packet(body)
+	if err != nil {
+		return nil, false, err
 	}
 	if !x.matches(string(text)) {
 		return nil, false, x.refused()
 	}
-	x.step, x.reason = stepOver, ""
+	x.accept()
 	return nil, true, nil
 }
+
+// hash checks the answer to AuthenticationMD5Password (CheckMD5Auth in auth.c). A user that doesn't exist has a hash
+// that nobody knows.
+func (x *Exchange) hash(body []byte) ([]byte, bool, error) {
+	text, err := x.packet(body)
+	if err != nil {
+		return nil, false, err
+	}
+	digits := md5Hex(x.v.mockPassword(x.user), x.user)
+	if x.entry != nil && x.entry.kind == PlainText {
+		digits = md5Hex(x.entry.secret, x.user)
+	} else if x.entry != nil {
+		digits = x.entry.secret
+	}
+	match := subtle.ConstantTimeCompare(text, []byte(md5Answer(digits, x.salt[:]))) == 1
+	if !match || x.entry == nil {
+		return nil, false, x.refused()
+	}
+	x.accept()
+	return nil, true, nil
+}
+
+// packet reads a PasswordMessage.
+func (x *Exchange) packet(body []byte) ([]byte, error) {
+	text, rest, ok := wire.CString(body)
+	if !ok || len(rest) != 0 {
+		return nil, x.broken("invalid password packet size")
+	}
+	if len(text) == 0 {
+		x.step, x.reason = stepOver, "the client sent an empty password"
+		return nil, sqlstate.New(sqlstate.SeverityFatal, sqlstate.CodeInvalidPassword, "empty password returned by client")
+	}
+	return text, nil
+}
+
+// accept ends the exchange well.
+func (x *Exchange) accept() { x.step, x.reason, x.done = stepOver, "", true }
 
 // matches runs the same code for a user that doesn't exist as for one whose password is plain text.
 func (x *Exchange) matches(password string) bool {
@@ -133,8 +227,12 @@ func (x *Exchange) matches(password string) bool {
 	case ScramVerifier:
 		v := x.entry.verifier
 		keys, err := x.derive(password, v.salt, v.iterations)
-		return err == nil && subtle.ConstantTimeCompare(keys.server, v.server) == 1
-	case MD5:
+		if err != nil || subtle.ConstantTimeCompare(keys.server, v.server) != 1 {
+			return false
+		}
+		x.lent = lend(v, keys.client)
+		return true
+	case MD5Hash:
 		match = subtle.ConstantTimeCompare([]byte(md5Hex(password, x.user)), []byte(secret)) == 1
 	default:
 		// Over hashes, or the time would tell the length.
@@ -170,6 +268,12 @@ func (x *Exchange) refused() error {
 func (x *Exchange) broken(text string) error {
 	x.step, x.reason = stepOver, text
 	return sqlstate.ProtocolViolation(text)
+}
+
+// md5Answer is what answers AuthenticationMD5Password: the hash of pg_authid, given as its digits, with the salt.
+func md5Answer(digits string, salt []byte) string {
+	sum := md5.Sum(append([]byte(digits), salt...))
+	return "md5" + hex.EncodeToString(sum[:])
 }
 
 // md5Hex is the hash of pg_authid for the user's password (md5_crypt_verify in crypt.c), without "md5".

@@ -3,7 +3,10 @@ package auth
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"github.com/xdg-go/scram"
 
@@ -20,7 +23,8 @@ func (x *Exchange) mechanism(body []byte) ([]byte, bool, error) {
 	if !ok || len(rest) < 4 {
 		return nil, false, x.broken("invalid SASL initial response")
 	}
-	if string(name) != mechanism {
+	x.plus = x.binding != nil && string(name) == mechanismPlus
+	if string(name) != mechanism && !x.plus {
 		return nil, false, x.broken("client selected an invalid SASL authentication mechanism")
 	}
 	n, data := int32(binary.BigEndian.Uint32(rest)), rest[4:]
@@ -40,6 +44,9 @@ func (x *Exchange) scramFirst(data []byte) ([]byte, bool, error) {
 	if len(data) > maxSASLMessage || bytes.IndexByte(data, 0) >= 0 {
 		return nil, false, x.broken(malformed)
 	}
+	if err := x.flag(data); err != nil {
+		return nil, false, err
+	}
 	// The authorization identity is a user to act as; PostgreSQL has none (read_client_first_message).
 	if _, after, _ := bytes.Cut(data, []byte(",")); bytes.HasPrefix(after, []byte("a")) {
 		x.step, x.reason = stepOver, "the client uses a SCRAM authorization identity"
@@ -58,13 +65,16 @@ func (x *Exchange) scramFirst(data []byte) ([]byte, bool, error) {
 		return nil, false, x.broken(malformed)
 	}
 	nonce := x.nonce
-	x.conv = server.WithNonceGenerator(func() string { return nonce }).NewConversation()
+	x.conv = server.WithNonceGenerator(func() string { return nonce }).
+		NewConversationWithChannelBinding(scram.ChannelBinding{Type: scram.ChannelBindingTLSServerEndpoint, Data: x.binding})
 	answer, err := x.conv.Step(string(data))
 	if err != nil {
 		// The library's text repeats what the client sent.
 		return nil, false, x.broken(malformed)
 	}
-	x.step = stepClientFinal
+	x.step, x.answer = stepClientFinal, answer
+	_, after, _ := strings.Cut(string(data), ",")
+	_, x.bare, _ = strings.Cut(after, ",")
 	return wire.AppendAuthSASLContinue(nil, []byte(answer)), false, nil
 }
 
@@ -76,16 +86,52 @@ func (x *Exchange) scramFinal(data []byte) ([]byte, bool, error) {
 	derived := x.fillKeys()
 	answer, err := x.conv.Step(string(data))
 	if err == nil && x.entry != nil {
-		x.step, x.reason = stepOver, ""
+		if x.entry.kind == ScramVerifier {
+			x.lent = lend(x.entry.verifier, x.clientKey(string(data)))
+		}
+		x.accept()
 		return wire.AppendAuthSASLFinal(nil, []byte(answer)), true, nil
 	}
 	if x.v.costly && !derived {
 		x.burn()
 	}
-	if err != nil && answer != scram.ErrInvalidProof {
+	switch {
+	case err != nil && answer == scram.ErrChannelBindingsDontMatch && x.plus:
+		x.step, x.reason = stepOver, "the client is bound to another TLS connection: somebody may be in between"
+		return nil, false, sqlstate.ChannelBindingFailed()
+	case err != nil && answer != scram.ErrInvalidProof:
 		return nil, false, x.broken(malformed)
 	}
 	return nil, false, x.refused()
+}
+
+// flag looks at the channel binding that client-first-message speaks of (read_client_first_message). A client that could
+// bind and believes that we can't was lied to by somebody who took the offer away.
+func (x *Exchange) flag(data []byte) error {
+	word, _, _ := bytes.Cut(data, []byte(","))
+	kind, bound := bytes.CutPrefix(word, []byte("p="))
+	switch {
+	case bound != x.plus:
+		return x.broken(malformed)
+	case bound && string(kind) != endpointType:
+		return x.broken("unsupported SCRAM channel-binding type")
+	case len(word) == 1 && word[0] == 'y' && x.binding != nil:
+		x.step, x.reason = stepOver, "the client did not see that channel binding was offered: somebody may be in between"
+		return sqlstate.ChannelBindingUnseen()
+	}
+	return nil
+}
+
+// clientKey is the key that the proof in client-final-message was made with. The proof has been checked.
+func (x *Exchange) clientKey(final string) []byte {
+	i := strings.LastIndex(final, ",p=")
+	proof, err := base64.StdEncoding.DecodeString(final[i+len(",p="):])
+	if err != nil || len(proof) != sha256.Size {
+		return nil // it can't be: it has been checked
+	}
+	key := mac(x.stored, x.bare, ",", x.answer, ",", final[:i])
+	subtle.XORBytes(key, key, proof)
+	return key
 }
 
 // fillKeys puts the keys to compare with where the conversation reads them, and reports whether it had to derive.

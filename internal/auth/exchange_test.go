@@ -76,13 +76,14 @@ func attempt(t *testing.T, x *Exchange, password string) error {
 		return err
 	}
 	l := NewLogin(x.user, password, testNonce)
+	l.Bind(BindPrefer, x.binding != nil, x.binding)
 	for message := first; ; {
 		answer, _, err := l.Receive(message[wire.HeaderLen:])
 		if err != nil {
 			t.Fatalf("our client: %v", err)
 		}
 		if answer == nil {
-			if !l.scram.verified {
+			if !l.scram.verified || l.scram.bound() != (x.binding != nil) {
 				t.Fatal("the server did not prove itself")
 			}
 			return nil
@@ -90,6 +91,9 @@ func attempt(t *testing.T, x *Exchange, password string) error {
 		send, done, err := x.Receive(answer[wire.HeaderLen:])
 		if err != nil {
 			return err
+		}
+		if done && send == nil && l.scram == nil {
+			return nil
 		}
 		if done != (send[8] == 12) {
 			t.Fatalf("done %v with message %d", done, send[8])
@@ -125,6 +129,14 @@ func TestAttempts(t *testing.T) {
 		{"plain, plain text, wrong", Plain, "plain", "wonderlanD", "wrong password", 1},
 		{"plain, verifier", Plain, "stored", "pencil", "", 1},
 		{"plain, verifier, wrong", Plain, "stored", "pen", "wrong password", 1},
+		{"md5, plain text", MD5, "plain", "wonderland", "", 0},
+		{"md5, plain text, wrong", MD5, "plain", "wonderlanD", "wrong password", 0},
+		{"md5, md5", MD5, "hash", "rabbit", "", 0},
+		{"md5, md5, wrong", MD5, "hash", "hare", "wrong password", 0},
+		{"md5, verifier", MD5, "stored", "pencil", "", 0},
+		{"md5, verifier, wrong", MD5, "stored", "pen", "wrong password", 0},
+		{"md5, empty entry", MD5, "empty", "x", "empty password for this user", 0},
+		{"md5, unknown", MD5, "nobody", "x", "no such user", 0},
 		{"plain, md5", Plain, "hash", "rabbit", "", 0},
 		{"plain, md5, wrong", Plain, "hash", "hare", "wrong password", 1},
 		{"plain, empty entry", Plain, "empty", "x", "empty password for this user", 1},
@@ -181,6 +193,9 @@ func TestRefusalsCostTheSame(t *testing.T) {
 		{"plain, plain text only", Plain, `"plain" "x"`, 0},
 		{"plain, verifiers only", Plain, `"stored" "` + testStored + `"`, 1},
 		{"plain, mixed", Plain, mixedList, 1},
+		{"md5, mixed", MD5, mixedList, 0},
+		{"md5, verifiers only", MD5, `"stored" "` + testStored + `"`, 0},
+		{"md5, empty", MD5, "", 0},
 		{"scram, empty", SCRAM, "", 0},
 		{"plain, empty", Plain, "", 0},
 	} {
@@ -287,7 +302,7 @@ func TestMockSaltIsStable(t *testing.T) {
 
 // Even who could guess the mock password is refused.
 func TestMockPasswordIsRefused(t *testing.T) {
-	for _, m := range []Method{Plain, SCRAM} {
+	for _, m := range []Method{Plain, MD5, SCRAM} {
 		v := testVerifier(t, m, mixedList)
 		if err := attempt(t, v.Begin("nobody", testNonce), v.mockPassword("nobody")); err == nil {
 			t.Errorf("%v: the mock password lets in", m)
@@ -375,13 +390,23 @@ func FuzzExchange(f *testing.F) {
 	f.Add(false, "nobody", initialResponse(mechanism, "y,,n=,r=a"), []byte("c=eSws,r=a,x=y,p=AAAA"))
 	f.Add(false, "user", []byte("SCRAM-SHA-256\x00\xff\xff\xff\xff"), []byte("n,,n==2C,r="))
 	f.Add(false, "user", initialResponse("SCRAM-SHA-256-PLUS", "p=tls-unique,a=b,n=,r=a"), []byte{})
-	plain, strong := testVerifier(f, Plain, list), testVerifier(f, SCRAM, list)
+	f.Add(false, "tls", initialResponse("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=a"), []byte("c=cD10bHMtc2VydmVyLWVuZC1wb2ludCws,r=a,p=AAAA"))
+	f.Add(false, "tls", initialResponse("SCRAM-SHA-256-PLUS", "n,,n=,r=a"), []byte(nil))
+	f.Add(false, "tls", initialResponse(mechanism, "y,,n=,r=a"), []byte(nil))
+	f.Add(true, "hash", []byte("md5fa537c703910ad57dd374a6d9f81bdbf\x00"), []byte(nil))
+	plain, strong, hashed := testVerifier(f, Plain, list), testVerifier(f, SCRAM, list), testVerifier(f, MD5, list)
 	f.Fuzz(func(t *testing.T, clear bool, user string, first, second []byte) {
 		v := strong
-		if clear {
+		switch {
+		case clear && len(user)%2 == 0:
+			v = hashed
+		case clear:
 			v = plain
 		}
 		x := v.Begin(user, testNonce)
+		if len(user)%2 == 1 {
+			x.Bind([]byte("the hash of a certificate"))
+		}
 		x.First()
 		for _, body := range [][]byte{first, second} {
 			send, done, err := x.Receive(body)
@@ -392,7 +417,7 @@ func FuzzExchange(f *testing.F) {
 				t.Fatal("neither an answer nor an error")
 			}
 			var e sqlstate.Error
-			if err != nil && (!errors.As(err, &e) || e.Code != "08P01" && e.Code != "28P01" && e.Code != "0A000") {
+			if err != nil && (!errors.As(err, &e) || e.Code != "08P01" && e.Code != "28P01" && e.Code != "28000" && e.Code != "0A000") {
 				t.Fatalf("refused with %v", err)
 			}
 			if err != nil && x.Reason() == "" {

@@ -1,13 +1,11 @@
 package auth
 
 import (
-	"bytes"
-	"crypto/md5"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cancello/internal/wire"
 )
@@ -40,27 +38,34 @@ const (
 type Login struct {
 	user     string
 	password string
+	digits   string     // of an md5 hash, which serves md5 where there is no password
+	lent     *LoginKeys // a client's own, which serve SCRAM where there is no password
+	has      Kind       // what the user list has of the user where it hasn't the password
 	nonce    string
 	step     loginStep
 	scram    *scramClient
 	keys     *LoginKeys
+
+	binding  Binding
+	tls      bool
+	endpoint []byte // tls-server-end-point of the connection; nil where it can't be told
 }
 
-// LoginKeys are the keys that a login by SCRAM derived. Kept by the driver and handed to later logins, they save
-// the derivation as long as the server's salt and number of iterations stay. They hold secrets; their String
-// doesn't.
-type LoginKeys struct {
-	password   string
-	salt       []byte
-	iterations int
-	keys       scramKeys
-}
+// Binding says whether a SCRAM login is bound to its TLS connection (channel_binding of libpq).
+type Binding uint8
 
-// String has no secrets.
-func (*LoginKeys) String() string { return "login keys" }
+// The values. The words are those of String.
+const (
+	// BindPrefer binds where the server offers it.
+	BindPrefer Binding = iota
+	// BindDisable never does.
+	BindDisable
+	// BindRequire logs in by a SCRAM that is bound, or not at all.
+	BindRequire
+)
 
-// GoString is String, so that %#v has no secrets either.
-func (k *LoginKeys) GoString() string { return k.String() }
+// String is libpq's word.
+func (b Binding) String() string { return [...]string{"prefer", "disable", "require"}[b] }
 
 // NewLogin starts a login. An empty password is none: PostgreSQL has no empty ones. nonce is at least 16 bytes
 // fresh from the system (else NewLogin panics); it is not kept.
@@ -73,14 +78,21 @@ func NewLogin(user, password string, nonce []byte) *Login {
 
 // Use offers keys of an earlier login. Those of another password, salt or number of iterations are ignored.
 func (l *Login) Use(k *LoginKeys) {
-	if k != nil && k.password == l.password {
+	if k != nil && !k.lent && k.password == l.password {
 		l.keys = k
 	}
 }
 
-// Keys are what a SCRAM login derived or used, once it is done; else nil. They never change and may be shared.
+// Bind says how to deal with channel binding. tls: the connection has TLS; endpoint is then the hash of the server's
+// certificate (tls-server-end-point of RFC 5929), nil where its signature has none. Without Bind it is as in clear.
+func (l *Login) Bind(b Binding, tls bool, endpoint []byte) {
+	l.binding, l.tls, l.endpoint = b, tls, endpoint
+}
+
+// Keys are what a SCRAM login derived or used, once it is done; else nil, also where it used keys that a client lent.
+// They never change and may be shared.
 func (l *Login) Keys() *LoginKeys {
-	if l.step == loginOver && l.scram != nil && l.scram.verified {
+	if l.step == loginOver && l.scram != nil && l.scram.verified && !l.keys.lent {
 		return l.keys
 	}
 	return nil
@@ -136,6 +148,10 @@ func (l *Login) ok() error {
 	case loginOver:
 		return errors.New("the server sent AuthenticationOk out of turn")
 	}
+	if l.binding == BindRequire && (l.step != loginProved || !l.scram.bound()) {
+		return l.fail(errors.New("channel_binding = require, but the server lets us in without it: allow scram-sha-256 alone " +
+			"for Cancello's address in the server's pg_hba.conf, over TLS"))
+	}
 	l.step = loginOver
 	return nil
 }
@@ -144,9 +160,8 @@ func (l *Login) ok() error {
 func (l *Login) asked(code uint32, data []byte) ([]byte, error) {
 	switch code {
 	case authCleartext, authMD5, authSASL:
-		if l.password == "" {
-			return nil, fmt.Errorf("the server asks for a password of user %q and there is none: give it in the "+
-				"upstream's DSN, in PGPASSWORD, in a passfile, or as plain text in auth_file", l.user)
+		if err := l.lacks(code); err != nil {
+			return nil, err
 		}
 	case authGSS, authSSPI, authKerberosV5:
 		return nil, fmt.Errorf("the server asks for Kerberos, GSSAPI or SSPI (request %d), which Cancello doesn't speak: "+
@@ -163,41 +178,97 @@ func (l *Login) asked(code uint32, data []byte) ([]byte, error) {
 		if len(data) != 4 {
 			return nil, errors.New("the server sent an md5 salt of the wrong length")
 		}
+		digits := l.digits
+		if l.password != "" {
+			digits = md5Hex(l.password, l.user)
+		}
 		l.step = loginAnswered
-		sum := md5.Sum(append([]byte(md5Hex(l.password, l.user)), data...))
-		return wire.AppendPassword(nil, "md5"+hex.EncodeToString(sum[:])), nil
+		return wire.AppendPassword(nil, md5Answer(digits, data)), nil
 	}
 	return l.sasl(data)
 }
 
-// sasl chooses among the mechanisms that the server offers.
+// lacks says what is missing to answer a server's first request; nil: nothing is.
+func (l *Login) lacks(code uint32) error {
+	if l.binding == BindRequire && code != authSASL {
+		return errors.New("channel_binding = require, but the server asks for a password without it: allow scram-sha-256 for " +
+			"Cancello's address in the server's pg_hba.conf, and set the role's password with password_encryption = scram-sha-256")
+	}
+	const give = "give the password in the upstream's DSN, in PGPASSWORD, in a passfile, or as plain text in auth_file"
+	switch {
+	case l.password != "", code == authMD5 && l.digits != "", code == authSASL && l.lent != nil:
+		return nil
+	case l.has == MD5Hash:
+		return fmt.Errorf("auth_file has only an md5 hash for user %q, which can answer a server that asks for md5 and no other: %s", l.user, give)
+	case l.has == ScramVerifier && code == authSASL:
+		return fmt.Errorf("auth_file has only a SCRAM verifier for user %q, which can't log in to a server until a client has logged in "+
+			"as this user by a method that looks at it (auth_type scram-sha-256, md5 or plain): wait for one, or %s", l.user, give)
+	case l.has == ScramVerifier:
+		return fmt.Errorf("auth_file has only a SCRAM verifier for user %q, and the server asks for a password in clear or by md5: "+
+			"allow scram-sha-256 for Cancello's address in the server's pg_hba.conf, or %s", l.user, give)
+	}
+	return fmt.Errorf("the server asks for a password of user %q and there is none: %s", l.user, strings.Replace(give, "the password", "it", 1))
+}
+
+// sasl chooses among the mechanisms that the server offers, as libpq does (pg_SASL_init in fe-auth.c).
 func (l *Login) sasl(data []byte) ([]byte, error) {
-	plus := false
+	var plain, plus bool
 	for len(data) > 0 && data[0] != 0 {
 		name, rest, ok := wire.CString(data)
 		if !ok {
 			return nil, errors.New("the server sent a list of SASL mechanisms that is cut off")
 		}
-		if string(name) == mechanism {
-			l.step = loginSASL
-			l.scram = newScramClient("", l.nonce)
-			return wire.AppendSASLInitialResponse(nil, mechanism, l.scram.first()), nil
-		}
-		plus = plus || bytes.Equal(name, []byte(mechanism+"-PLUS"))
+		plain = plain || string(name) == mechanism
+		plus = plus || string(name) == mechanismPlus
 		data = rest
 	}
-	if plus {
-		return nil, errors.New("the server offers only SCRAM-SHA-256-PLUS, which needs TLS: allow SCRAM-SHA-256 without channel binding")
+	bind := l.binding != BindDisable && l.endpoint != nil
+	switch {
+	case plus && !l.tls && l.binding != BindDisable:
+		return nil, errors.New("the server offers SCRAM-SHA-256-PLUS though this connection has no TLS: somebody in between may " +
+			"have taken it off; where that is meant to be, set channel_binding = disable")
+	case plus && bind:
+		return l.begin(mechanismPlus, bindEndpoint, l.endpoint)
+	case l.binding == BindRequire && !l.tls:
+		return nil, errors.New("channel_binding = require, but this connection has no TLS, which it needs: set sslmode = require or a stronger one")
+	case l.binding == BindRequire && plus:
+		return nil, errors.New("channel_binding = require, but the signature of the server's certificate has no hash that could be used: " +
+			"give the server a certificate signed with RSA or ECDSA")
+	case l.binding == BindRequire:
+		return nil, errors.New("channel_binding = require, but the server offers none: use a PostgreSQL 11 or later that terminates TLS itself")
+	case plain && bind: // a server that did offer it will see that its offer was taken away
+		return l.begin(mechanism, bindUnoffered, nil)
+	case plain:
+		return l.begin(mechanism, bindNone, nil)
+	case plus:
+		return nil, errors.New("the server offers only SCRAM-SHA-256-PLUS, and channel binding can't be used on this connection: " +
+			"allow SCRAM-SHA-256 there, or use TLS and leave channel_binding at prefer")
 	}
 	return nil, errors.New("the server offers no SASL mechanism that Cancello speaks: allow SCRAM-SHA-256 there")
 }
 
-// scramContinue is the expensive step, unless keys of an earlier login fit.
+// begin sends client-first-message.
+func (l *Login) begin(mech, flag string, endpoint []byte) ([]byte, error) {
+	l.step = loginSASL
+	l.scram = newScramClient("", l.nonce)
+	l.scram.flag, l.scram.endpoint = flag, endpoint
+	return wire.AppendSASLInitialResponse(nil, mech, l.scram.first()), nil
+}
+
+// scramContinue is the expensive step, unless keys of an earlier login or of a client fit.
 func (l *Login) scramContinue(data []byte) ([]byte, error) {
 	if err := l.scram.serverFirst(data); err != nil {
 		return nil, err
 	}
-	if k := l.keys; k == nil || k.iterations != l.scram.iterations || !bytes.Equal(k.salt, l.scram.salt) {
+	switch salt, iterations := l.scram.salt, l.scram.iterations; {
+	case l.lent.fits(salt, iterations):
+		l.keys = l.lent
+	case l.keys.fits(salt, iterations):
+	case l.password == "":
+		return nil, fmt.Errorf("the server keeps another SCRAM verifier of user %q than auth_file, with another salt or number of "+
+			"iterations, so that what clients prove themselves with can't log in there: copy rolpassword from the server's pg_authid "+
+			"into auth_file, the same on all servers of this user", l.user)
+	default:
 		keys, err := deriveKeys(l.password, l.scram.salt, l.scram.iterations)
 		if err != nil {
 			return nil, err

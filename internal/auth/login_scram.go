@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
-// scramClient is the client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding. It never sees the
+// scramClient is the client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677). It never sees the
 // password: it is given keys, which may have been derived long before.
 type scramClient struct {
+	flag       string // gs2-header: what it does about channel binding, and no authorization identity
+	endpoint   []byte // tls-server-end-point, with bindEndpoint
 	firstBare  string // client-first-message-bare
 	nonce      string
 	salt       []byte
@@ -23,17 +25,24 @@ type scramClient struct {
 	verified   bool
 }
 
-// gs2Header says: no channel binding, no authorization identity.
-const gs2Header = "n,,"
+// The gs2-headers of RFC 5802 section 7, without an authorization identity.
+const (
+	bindNone      = "n,," // we don't
+	bindUnoffered = "y,," // we could, but it was not offered
+	bindEndpoint  = "p=" + endpointType + ",,"
+)
 
 // newScramClient takes the name to send, which PostgreSQL ignores and libpq leaves empty, and a printable nonce
 // without commas.
 func newScramClient(name, nonce string) *scramClient {
-	return &scramClient{firstBare: "n=" + name + ",r=" + nonce, nonce: nonce}
+	return &scramClient{flag: bindNone, firstBare: "n=" + name + ",r=" + nonce, nonce: nonce}
 }
 
 // first is client-first-message.
-func (c *scramClient) first() []byte { return []byte(gs2Header + c.firstBare) }
+func (c *scramClient) first() []byte { return []byte(c.flag + c.firstBare) }
+
+// bound says whether the login is bound to its TLS connection.
+func (c *scramClient) bound() bool { return c != nil && c.flag == bindEndpoint }
 
 var errServerFirst = errors.New("the server sent a malformed SCRAM message (server-first-message)")
 
@@ -90,7 +99,7 @@ func printable(s string) bool {
 
 // clientFinal is client-final-message.
 func (c *scramClient) clientFinal(k scramKeys) []byte {
-	withoutProof := "c=" + base64.StdEncoding.EncodeToString([]byte(gs2Header)) + ",r=" + c.combined
+	withoutProof := "c=" + base64.StdEncoding.EncodeToString(append([]byte(c.flag), c.endpoint...)) + ",r=" + c.combined
 	message := c.firstBare + "," + c.server + "," + withoutProof
 	proof := mac(k.stored, message)
 	subtle.XORBytes(proof, proof, k.client)

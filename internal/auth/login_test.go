@@ -108,8 +108,8 @@ func TestLoginSCRAM(t *testing.T) {
 func TestLoginChoosesMechanism(t *testing.T) {
 	for _, c := range []struct{ name, list, want string }{
 		{"only", "SCRAM-SHA-256\x00\x00", ""},
-		{"among others", "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00OAUTHBEARER\x00\x00", ""},
-		{"only PLUS", "SCRAM-SHA-256-PLUS\x00\x00", "needs TLS"},
+		{"among others", "OAUTHBEARER\x00SCRAM-SHA-256\x00X\x00\x00", ""},
+		{"PLUS in clear", "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00", "though this connection has no TLS"},
 		{"unknown", "PLAIN\x00\x00", "no SASL mechanism that Cancello speaks"},
 		{"none", "\x00", "no SASL mechanism that Cancello speaks"},
 		{"empty", "", "no SASL mechanism that Cancello speaks"},
@@ -199,8 +199,14 @@ func FuzzLogin(f *testing.F) {
 	f.Add(authBody(10, "SCRAM-SHA-256\x00\x00"), authBody(11, "r="+nonce+"x,s=c2FsdA==,i=1"), authBody(12, rfcServerFinal))
 	f.Add(authBody(10, "SCRAM-SHA-256\x00\x00"), authBody(11, "r="+nonce+"x,s=c2FsdA==,i=10000001"), authBody(12, "e=x"))
 	f.Add(authBody(10, "X\x00SCRAM-SHA-256-PLUS\x00"), authBody(11, ""), []byte{0})
+	f.Add(authBody(10, "SCRAM-SHA-256-PLUS\x00SCRAM-SHA-256\x00\x00"), authBody(11, "r="+nonce+"x,s=c2FsdA==,i=1,x=y"), authBody(0, ""))
+	f.Add(authBody(10, "SCRAM-SHA-256\x00\x00"), authBody(11, "m=x,r="+nonce+"x,s=c2FsdA==,i=1"), []byte(nil))
+	f.Add(authBody(10, "SCRAM-SHA-256\x00\x00"), authBody(11, "r="+nonce+"x,s=,i=0"), []byte(nil))
+	f.Add(authBody(10, "SCRAM-SHA-256\x00\x00"), authBody(11, "r="+nonce+"x,s=c2FsdA==,i=1"), authBody(12, "v="))
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
 		l := NewLogin("alice", "wonderland", testNonce)
+		// Whether it has TLS, and what it makes of it, is drawn from what the fuzzer varies anyway.
+		l.Bind(Binding(len(a)%3), len(b)%2 == 0, []byte("the hash of a certificate")[:len(c)%2])
 		for _, body := range [][]byte{a, b, c} {
 			// Millions of rounds are allowed, but would stall the fuzzer.
 			if costly := l.Costly(body); costly {

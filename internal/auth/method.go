@@ -9,11 +9,15 @@ const (
 	Trust Method = iota
 	// Plain asks for the password in clear (AuthenticationCleartextPassword).
 	Plain
-	// SCRAM is SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding.
+	// MD5 is PgBouncer's md5: AuthenticationMD5Password, but SCRAM for users of whom there is a SCRAM verifier.
+	MD5
+	// SCRAM is SCRAM-SHA-256 (RFC 5802, RFC 7677), with channel binding where it is offered (see Exchange.Bind).
 	SCRAM
+	// Cert is a client certificate whose common name is the user. No user list is looked at.
+	Cert
 )
 
 // String is the method's word in the configuration.
 func (m Method) String() string {
-	return [...]string{"trust", "plain", "scram-sha-256"}[m]
+	return [...]string{"trust", "plain", "md5", "scram-sha-256", "cert"}[m]
 }

@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	// mechanism is the only SASL mechanism spoken so far (IANA SASL mechanisms, RFC 7677).
-	mechanism = "SCRAM-SHA-256"
+	// mechanism and mechanismPlus are the SASL mechanisms that are spoken (IANA SASL mechanisms, RFC 7677).
+	mechanism     = "SCRAM-SHA-256"
+	mechanismPlus = mechanism + "-PLUS"
+	// endpointType is the only type of channel binding that PostgreSQL knows (RFC 5929 section 4).
+	endpointType = "tls-server-end-point"
 	// DefaultIterations is PostgreSQL's scram_iterations, and RFC 7677's least.
 	DefaultIterations = 4096
 	// MaxIterations bounds what a server or a user list can make us compute: some seconds.

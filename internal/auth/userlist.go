@@ -11,9 +11,11 @@ const (
 	NoPassword Kind = iota
 	// PlainText serves every method, and logs in to servers.
 	PlainText
-	// MD5 is "md5" and 32 hexadecimal digits, a hash over password and user: it serves Plain only.
-	MD5
-	// ScramVerifier is a SCRAM verifier as in pg_authid: it serves Plain and SCRAM.
+	// MD5Hash is "md5" and 32 hexadecimal digits, a hash over password and user: it serves Plain and MD5, and logs in
+	// to servers that ask for md5.
+	MD5Hash
+	// ScramVerifier is a SCRAM verifier as in pg_authid: it serves Plain, SCRAM and MD5, and logs in to servers that
+	// keep the same one, with the keys that a client has proved itself with (see LoginKeys).
 	ScramVerifier
 )
 
@@ -33,8 +35,8 @@ type entry struct {
 // them. The zero value and nil are an empty list.
 type Userlist struct {
 	users      map[string]*entry
-	iterations int     // the commonest number of iterations among the verifiers, else DefaultIterations
-	has        [4]bool // by Kind
+	iterations int    // the commonest number of iterations among the verifiers, else DefaultIterations
+	count      [4]int // users by Kind
 }
 
 // Lookup says what the list holds of a user; ok is false for a user it doesn't have.
@@ -78,7 +80,7 @@ func (l *Userlist) find(user string) *entry {
 }
 
 // holds reports whether any user has an entry of that kind.
-func (l *Userlist) holds(k Kind) bool { return l != nil && l.has[k] }
+func (l *Userlist) holds(k Kind) bool { return l != nil && l.count[k] > 0 }
 
 func (l *Userlist) commonIterations() int {
 	if l == nil || l.iterations == 0 {

@@ -42,7 +42,7 @@ func ParseUserlist(name string, b []byte) (*Userlist, error) {
 		}
 		at[user] = n
 		l.users[user] = e
-		l.has[e.kind] = true
+		l.count[e.kind]++
 		if e.kind == ScramVerifier {
 			counts.add(e.verifier.iterations)
 		}
@@ -113,7 +113,7 @@ func newEntry(secret string) (*entry, error) {
 	case secret == "":
 		return &entry{kind: NoPassword}, nil
 	case isMD5(secret):
-		return &entry{kind: MD5, secret: secret[3:]}, nil
+		return &entry{kind: MD5Hash, secret: secret[3:]}, nil
 	case strings.HasPrefix(secret, verifierPrefix):
 		v, err := parseVerifier(secret)
 		if err != nil {

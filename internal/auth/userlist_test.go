@@ -85,7 +85,7 @@ func FuzzUserlist(f *testing.F) {
 			switch e.kind {
 			case ScramVerifier:
 				continue
-			case MD5:
+			case MD5Hash:
 				secret = "md5" + secret
 			}
 			quote := strings.NewReplacer(`"`, `""`)

@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 )
 
@@ -35,25 +36,52 @@ func NewVerifier(method Method, list *Userlist, mockSecret []byte) *Verifier {
 	return v
 }
 
+// Method is what clients are asked for.
+func (v *Verifier) Method() Method { return v.method }
+
 // Begin starts the check of one client. user is the one of its startup packet (the name inside SCRAM is ignored,
-// as PostgreSQL does). nonce is at least 16 bytes fresh from the system (else SCRAM panics); it is not kept.
+// as PostgreSQL does). nonce is at least 16 bytes fresh from the system (else MD5 and SCRAM panic); it is not kept.
 func (v *Verifier) Begin(user string, nonce []byte) *Exchange {
 	x := &Exchange{v: v, user: user}
 	switch v.method {
 	case Trust:
-		x.step = stepOver
+		x.step, x.done = stepOver, true
 		return x
-	case Plain:
-		x.step = stepPassword
-	case SCRAM:
-		if len(nonce) < minNonce {
-			panic("auth: nonce too short")
-		}
-		x.step = stepMechanism
-		x.nonce = base64.StdEncoding.EncodeToString(nonce)
+	case Cert:
+		x.step = stepCertificate
+		return x
 	}
 	x.entry, x.reason = v.usable(user)
+	if v.method == Plain {
+		x.step = stepPassword
+		return x
+	}
+	if len(nonce) < minNonce {
+		panic("auth: nonce too short")
+	}
+	x.step = stepMechanism
+	if v.method == MD5 && !v.asksSCRAM(user, x.entry) {
+		x.step = stepHash
+		copy(x.salt[:], nonce)
+		return x
+	}
+	x.nonce = base64.StdEncoding.EncodeToString(nonce)
 	return x
+}
+
+// asksSCRAM says what a user is asked for by MD5: SCRAM where there is a verifier, else a hash. Which of them a user that
+// doesn't exist is asked for follows from the name, one in as many of them SCRAM as there are verifiers in the list, so
+// that neither question tells that there is such a user.
+func (v *Verifier) asksSCRAM(user string, e *entry) bool {
+	if e != nil {
+		return e.kind == ScramVerifier
+	}
+	if v.list == nil {
+		return false
+	}
+	strong, weak := uint64(v.list.count[ScramVerifier]), uint64(v.list.count[PlainText]+v.list.count[MD5Hash])
+	draw := uint64(binary.BigEndian.Uint32(mac(v.secret, "kind\x00", user)))
+	return strong > 0 && draw*(strong+weak) < strong<<32
 }
 
 // usable finds the user's entry, if it can serve the method; else says why not, for the log.
@@ -64,9 +92,9 @@ func (v *Verifier) usable(user string) (*entry, string) {
 		return nil, "the user list has no such user"
 	case e.kind == NoPassword:
 		return nil, "the user list has an empty password for this user, with which nobody gets in"
-	case e.kind == MD5 && v.method == SCRAM:
+	case e.kind == MD5Hash && v.method == SCRAM:
 		return nil, "the user list has only an md5 hash for this user, which can't serve SCRAM: " +
-			"put the password or its SCRAM verifier there, or use plain"
+			"put the password or its SCRAM verifier there, or use md5"
 	}
 	return e, ""
 }

@@ -73,7 +73,7 @@ one stops at once.
 	fl.StringArrayVar(&f.listen, "listen", nil, "`ADDR` to listen on, as HOST:PORT (repeatable; default "+config.DefaultListen+")")
 	fl.StringVar(&f.poolMode, "pool-mode", "", "when a server goes to another client: `MODE` is session or transaction (default session)")
 	fl.IntVar(&f.poolSize, "pool-size", 0, "servers per database and user: default_pool_size, `N` (default 20)")
-	fl.StringVar(&f.auth, "auth", "", "how clients prove who they are: `METHOD` is trust, plain or scram-sha-256 (default trust)")
+	fl.StringVar(&f.auth, "auth", "", "how clients prove who they are: `METHOD` is trust, plain, md5, scram-sha-256 or cert (default trust)")
 	fl.StringVar(&f.authFile, "auth-file", "", "`FILE` of users and passwords, as PgBouncer's userlist.txt")
 	fl.BoolVar(&f.allowRemoteTrust, "allow-remote-trust", false, "let --auth trust listen on an address that others can reach")
 	fl.StringArrayVar(&f.set, "set", nil, "any other setting, as `KEY=VALUE` (repeatable)")

@@ -96,16 +96,25 @@ type Method uint8
 const (
 	Trust Method = iota
 	Plain
+	MD5
 	SCRAM
+	Cert
 )
 
+func methods() []string { return []string{"trust", "plain", "md5", "scram-sha-256", "cert"} }
+
+// Listed says whether the method looks into auth_file.
+func (m Method) Listed() bool { return m == Plain || m == MD5 || m == SCRAM }
+
 // String is the word of auth_type.
-func (m Method) String() string { return [...]string{"trust", "plain", "scram-sha-256"}[m] }
+func (m Method) String() string { return methods()[m] }
 
 // Auth is how clients prove who they are.
 type Auth struct {
 	Method Method
-	File   string // auth_file: PgBouncer's userlist; needed by Plain and SCRAM
+	File   string // auth_file: PgBouncer's userlist; needed by Plain, MD5 and SCRAM
+
+	FailedDelay time.Duration // failed_login_delay: most that an address waits after logins that failed; 0 nothing
 
 	AdminUsers []string // admin_users: may give commands at the console
 	StatsUsers []string // stats_users: may look at the console
@@ -141,6 +150,7 @@ type Cancel struct {
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
 func Default() Config {
 	return Config{
+		Auth:     Auth{FailedDelay: 5 * time.Second},
 		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},

@@ -170,6 +170,11 @@ func TestValidate(t *testing.T) {
 		}, []string{"too weak for sslrootcert = system"}},
 		{"system roots alone", func(c *Config) { c.Databases[0].TLS.CA = SystemRoots }, nil},
 		{"certificate without key", func(c *Config) { c.Databases[0].TLS.Cert = "c" }, []string{"sslcert and sslkey belong together"}},
+		{"binding without TLS", func(c *Config) {
+			c.Databases[0].TLS = DatabaseTLS{Mode: Give(SSLDisable), Binding: Give(BindingRequire)}
+		}, []string{`channel_binding = "require" needs TLS`}},
+		{"md5 without a file", func(c *Config) { c.Auth.Method = MD5 }, []string{`auth_type = "md5" needs auth_file`}},
+		{"cert without certificates", func(c *Config) { c.Auth.Method = Cert }, []string{`auth_type = "cert" needs client_tls_sslmode = verify-ca or verify-full`}},
 		{"direct and prefer", func(c *Config) { c.Databases[0].TLS.Negotiation = Give(NegotiateDirect) }, []string{"needs sslmode = require"}},
 		{"zero value", func(c *Config) { *c = Config{} }, []string{
 			`default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
@@ -221,7 +226,7 @@ func TestDiff(t *testing.T) {
 	old.Users = []User{{Name: "ann", PoolSize: Give(5)}}
 	updated.Users = []User{{Name: "bob", Mode: Give(Transaction)}}
 	updated.Listen = append(updated.Listen, "[::1]:1")
-	updated.Auth = Auth{Method: Plain, File: "users.txt"}
+	updated.Auth.Method, updated.Auth.File = Plain, "users.txt"
 	updated.AllowRemoteTrust = true
 	updated.Pool.Mode = Transaction
 	updated.Cancel.Resend = 0

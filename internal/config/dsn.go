@@ -14,7 +14,7 @@ const DefaultPort = 5432
 
 // ParseDSN reads where and as whom a server is reached: a URL (postgres:// or postgresql://) or a key=value string,
 // both as libpq has them (libpq-connstring). What is allowed: host (an address, a name, the folder of a Unix
-// socket; several with commas between them), port, load_balance_hosts, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey and sslnegotiation; anything else is an error. No host is localhost, no port
+// socket; several with commas between them), port, load_balance_hosts, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation and channel_binding; anything else is an error. No host is localhost, no port
 // DefaultPort. The database is the name clients ask for, too; none is any ("*", passed on as asked).
 //
 // An error never repeats a part of the DSN that could be a slipped part of a password.
@@ -50,7 +50,7 @@ func cutScheme(dsn string) (rest string, ok bool) {
 
 // dsnParams is what was given, as text.
 type dsnParams struct {
-	host, port, loadBalance, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation string
+	host, port, loadBalance, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, channelBinding string
 }
 
 // field is where a parameter goes; nil for one that can't be given.
@@ -78,12 +78,14 @@ func (p *dsnParams) field(name string) *string {
 		return &p.sslkey
 	case "sslnegotiation":
 		return &p.sslnegotiation
+	case "channel_binding":
+		return &p.channelBinding
 	}
 	return nil
 }
 
 func dsnNames() []string {
-	return []string{"host", "port", "load_balance_hosts", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
+	return []string{"host", "port", "load_balance_hosts", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "channel_binding"}
 }
 
 // libpqNames are parameters that libpq has and a DSN for Cancello can't. A name is only repeated in an error when it
@@ -158,6 +160,13 @@ func (p *dsnParams) tls() (DatabaseTLS, error) {
 			return t, errors.New("sslnegotiation must be postgres or direct")
 		}
 		t.Negotiation = Give(Negotiation(i))
+	}
+	if p.channelBinding != "" {
+		i := index(bindings(), p.channelBinding)
+		if i < 0 {
+			return t, errors.New("channel_binding must be disable, prefer or require")
+		}
+		t.Binding = Give(ChannelBinding(i))
 	}
 	return t, nil
 }

@@ -77,7 +77,7 @@ func FuzzParseDSN(f *testing.F) {
 // tlsOf is what a database says of TLS.
 func tlsOf(d Database) (text string) {
 	for _, one := range said(ofDatabase(), &d) {
-		if strings.HasPrefix(one, "ssl") || strings.HasPrefix(one, "load_") || strings.HasPrefix(one, "port=") && d.Ports != "" {
+		if strings.HasPrefix(one, "ssl") || strings.HasPrefix(one, "channel_binding") || strings.HasPrefix(one, "load_") || strings.HasPrefix(one, "port=") && d.Ports != "" {
 			text += " " + one
 		}
 	}

@@ -31,6 +31,8 @@ func ofDatabase() []setting[Database] {
 		{name: "sslrootcert", about: aboutRoots, absent: "`server_tls_ca_file`", allowed: allowedRoots, text: func(d *Database) *string { return &d.TLS.CA }},
 		{name: "sslcert", about: "our certificate for its servers, PEM", absent: "`server_tls_cert_file`", allowed: allowedPath, text: func(d *Database) *string { return &d.TLS.Cert }},
 		{name: "sslkey", about: "its key, PEM", absent: "`server_tls_key_file`", allowed: allowedPath, text: func(d *Database) *string { return &d.TLS.Key }},
+		{name: "channel_binding", about: "binds logins to its servers by SCRAM to their TLS connections, so that nobody can be in between, as in libpq: prefer where they offer it, require or not at all", absent: "prefer", words: bindings(),
+			given: func(d *Database) *bool { return &d.TLS.Binding.Given }, word: func(d *Database) choice { return &d.TLS.Binding.Value }},
 		{name: "sslnegotiation", about: "how TLS begins: by a request, or directly, which PostgreSQL 17 and later know", absent: "postgres", words: negotiations(),
 			given: func(d *Database) *bool { return &d.TLS.Negotiation.Given }, word: func(d *Database) choice { return &d.TLS.Negotiation.Value }},
 	}

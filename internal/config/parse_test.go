@@ -80,7 +80,7 @@ func TestFile(t *testing.T) {
 	want := &Config{
 		Listen:           []string{"127.0.0.1:6432", "[::1]:6432"},
 		AllowRemoteTrust: true,
-		Auth:             Auth{SCRAM, "users.txt", []string{"root"}, []string{"eve", "mallory"}},
+		Auth:             Auth{Method: SCRAM, File: "users.txt", FailedDelay: 2 * time.Second, AdminUsers: []string{"root"}, StatsUsers: []string{"eve", "mallory"}},
 		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50},
 		HTTP:             "9090",
 		LogFormat:        LogJSON,
@@ -94,7 +94,7 @@ func TestFile(t *testing.T) {
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
 				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),
-				TLS: DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect)}},
+				TLS: DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)}},
 			{Name: "inline", Host: "/run/postgresql", Port: 5432},
 			{Name: "dotted.name", Host: "localhost", Port: 5434},
 			{Name: "several", Host: "a,b", Port: 1, Ports: "1,2", Balance: Give(InOrder)},

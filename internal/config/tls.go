@@ -51,6 +51,24 @@ func negotiations() []string { return []string{"postgres", "direct"} }
 func (n *Negotiation) pick(i int) { *n = Negotiation(i) }
 func (n *Negotiation) index() int { return int(*n) }
 
+// ChannelBinding says whether a login to a server by SCRAM is bound to its TLS connection (channel_binding).
+type ChannelBinding uint8
+
+// The values, with libpq's meaning.
+const (
+	BindingDisable ChannelBinding = iota
+	BindingPrefer
+	BindingRequire
+)
+
+func bindings() []string { return []string{"disable", "prefer", "require"} }
+
+// String is the word of channel_binding.
+func (b ChannelBinding) String() string { return bindings()[b] }
+
+func (b *ChannelBinding) pick(i int) { *b = ChannelBinding(i) }
+func (b *ChannelBinding) index() int { return int(*b) }
+
 // TLS is how connections are encrypted. Files are read at start and again at each reload, all of it holds for
 // connections to come.
 type TLS struct {
@@ -88,6 +106,7 @@ type DatabaseTLS struct {
 	Cert        string            // sslcert
 	Key         string            // sslkey
 	Negotiation Override[Negotiation]
+	Binding     Override[ChannelBinding] // channel_binding
 }
 
 // ServerTLS is how the servers of d are spoken to.
@@ -108,6 +127,9 @@ func (c *Config) ServerTLS(d Database) ServerTLS {
 
 // Direct says that TLS with the database's servers begins without a request.
 func (d Database) Direct() bool { return d.TLS.Negotiation.Or(NegotiatePostgres) == NegotiateDirect }
+
+// Binding says whether logins to the database's servers are bound to their TLS connections.
+func (d Database) Binding() ChannelBinding { return d.TLS.Binding.Or(BindingPrefer) }
 
 // Files are the paths of all files that c names, to be made absolute. Empty ones are not among them.
 func (c *Config) Files() []*string {
@@ -152,6 +174,9 @@ func checkDatabaseTLS(at []string, name string, c *Config, d Database) (faults [
 	faults = s.check(t)
 	if d.Direct() && t.Mode < SSLRequire {
 		faults = append(faults, s.fault("sslnegotiation", "sslnegotiation = \"direct\" needs sslmode = require, verify-ca or verify-full, since it can't be declined"))
+	}
+	if d.Binding() == BindingRequire && t.Mode == SSLDisable {
+		faults = append(faults, s.fault("channel_binding", "channel_binding = \"require\" needs TLS: give an sslmode other than disable"))
 	}
 	return faults
 }

@@ -12,8 +12,11 @@ import (
 // an address can be listened on or a file be read, it doesn't look at.
 func Validate(c *Config) error {
 	faults := check(nil, "", general(), c)
-	if c.Auth.Method != Trust && c.Auth.File == "" && c.Auth.Method <= SCRAM {
+	if c.Auth.Method.Listed() && c.Auth.File == "" {
 		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = %q needs auth_file: give the file of users and passwords", c.Auth.Method))
+	}
+	if c.Auth.Method == Cert && c.TLS.Client.Mode < SSLVerifyCA {
+		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = \"cert\" needs client_tls_sslmode = verify-ca or verify-full, with client_tls_ca_file: else clients' certificates are not looked at"))
 	}
 	faults = append(faults, checkListen(c)...)
 	faults = append(faults, checkDatabases(c)...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 
 	"cancello/internal/auth"
@@ -18,10 +19,19 @@ func (v *visit) authenticate(user, database string) error {
 	var nonce [16]byte
 	random(nonce[:])
 	x := v.p.access.Load().verifier.Begin(user, nonce[:])
+	if v.tls != nil {
+		x.Bind(v.secrets.bound)
+	}
 	x.Use(v.p.derived.get(user))
+	v.proven = !x.Done()
+	if x.WantsCertificate() {
+		if err := x.Certificate(commonNames(v.tls)); err != nil {
+			v.notAuthenticated(user, database, x.Reason(), err)
+			return err
+		}
+	}
 	ask := x.First()
-	v.proven = ask != nil
-	for done := ask == nil; !done; {
+	for done := x.Done(); !done; {
 		if len(ask) > 0 {
 			if _, err := v.nc.Write(ask); err != nil {
 				return err
@@ -46,6 +56,7 @@ func (v *visit) authenticate(user, database string) error {
 		}
 	}
 	v.p.derived.put(user, x.Derived())
+	v.p.lent.put(user, x.LoginKeys())
 	if len(ask) > 0 { // the server's own proof, last step of SCRAM
 		_, err := v.nc.Write(ask)
 		return err
@@ -106,10 +117,18 @@ func (k *keyring[K, V]) put(name K, v *V) {
 	k.keys[name] = v
 }
 
+// drop forgets what is of no use any more.
+func (k *keyring[K, V]) drop(useless func(K, *V) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.keys, useless)
+}
+
 // The rings of a Proxy.
 type (
 	derivedRing = keyring[string, auth.Derived]
 	loginRing   = keyring[account, auth.LoginKeys]
+	lentRing    = keyring[string, auth.LoginKeys] // by user, the newest
 )
 
 // account is whom a server knows.

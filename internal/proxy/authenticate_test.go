@@ -14,7 +14,7 @@ import (
 )
 
 const testUserlist = `"ann" "secret"
-"hash" "md50d2b2a7ed6d0f3a9bd8e0f5fb2a0ce8d"
+"hash" "md5870427799418ccdf7ef8876ebfb98cf7"
 `
 
 func TestAuthenticate(t *testing.T) {
@@ -27,6 +27,12 @@ func TestAuthenticate(t *testing.T) {
 		{auth.Plain, "ann", "secret", ""},
 		{auth.Plain, "ann", "mistaken", "28P01"},
 		{auth.Plain, "bob", "secret", "28P01"},
+		{auth.MD5, "ann", "secret", ""},
+		{auth.MD5, "ann", "mistaken", "28P01"},
+		{auth.MD5, "hash", "secret", ""},
+		{auth.MD5, "hash", "mistaken", "28P01"},
+		{auth.MD5, "bob", "secret", "28P01"},
+		{auth.Cert, "ann", "secret", "28000"},
 		{auth.SCRAM, "ann", "secret", ""},
 		{auth.SCRAM, "ann", "secret", ""}, // from the kept key
 		{auth.SCRAM, "ann", "mistaken", "28P01"},
@@ -34,7 +40,7 @@ func TestAuthenticate(t *testing.T) {
 		{auth.SCRAM, "hash", "secret", "28P01"},
 	}
 	worlds := map[auth.Method]*world{}
-	for _, m := range []auth.Method{auth.Trust, auth.Plain, auth.SCRAM} {
+	for _, m := range []auth.Method{auth.Trust, auth.Plain, auth.MD5, auth.SCRAM, auth.Cert} {
 		worlds[m] = start(t, newScript(), withVerifier(m, testUserlist))
 	}
 	for _, tt := range tests {

@@ -10,6 +10,7 @@ import (
 
 	"cancello/internal/auth"
 	"cancello/internal/engine"
+	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
 
@@ -93,7 +94,7 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	if err != nil {
 		return nil, err
 	}
-	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t}
+	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted}
 	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
 	if encrypted != nil {
 		l.nc, l.backend.tls = encrypted, secrets
@@ -154,6 +155,8 @@ type serverLogin struct {
 	nc           net.Conn
 	r            *bufio.Reader
 	target       engine.Target
+	secrets      *serverTLS
+	encrypted    *loop.TLS // nil in clear
 	auth         *auth.Login
 	authOK       bool
 	renegotiated bool // it took our startup parameters for protocol extensions
@@ -172,8 +175,9 @@ func (l *serverLogin) run(bare bool) error {
 	var nonce [16]byte
 	random(nonce[:])
 	acc := account{upstream(l.target), l.target.User}
-	l.auth = auth.NewLogin(l.target.User, l.p.password(l.target), nonce[:])
+	l.auth = l.p.newLogin(l.target, nonce[:])
 	l.auth.Use(l.p.loginKeys.get(acc))
+	bind(l.auth, l.encrypted, l.secrets)
 	if _, err := l.nc.Write(wire.AppendStartup(nil, wire.V30, params)); err != nil {
 		return err
 	}

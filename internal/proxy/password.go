@@ -16,13 +16,23 @@ import (
 
 // Passwords are the places where a password for a server is looked for when its DSN has none, in this order.
 type Passwords struct {
-	// Userlist is the auth_file; nil for none. Only plain text in it can log in.
+	// Userlist is the auth_file; nil for none. An md5 hash in it logs in to servers that ask for md5, a SCRAM verifier to
+	// those that keep the same one, once a client has lent its keys.
 	Userlist *auth.Userlist
 	// Environment is the value of PGPASSWORD.
 	Environment string
 	// Passfile is the path of a file as libpq has it (PGPASSFILE, else ~/.pgpass); empty for none. It is read at
 	// each login, so a change counts at once.
 	Passfile string
+}
+
+// newLogin begins a login to a server with all that is known for it.
+func (p *Proxy) newLogin(t engine.Target, nonce []byte) *auth.Login {
+	l := auth.NewLogin(t.User, p.password(t), nonce)
+	if t.Entry.Password == "" {
+		p.access.Load().passwords.Userlist.Equip(l, p.lent.get(t.User))
+	}
+	return l
 }
 
 // password finds what to log in to a server with; empty when nothing is known.

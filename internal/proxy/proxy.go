@@ -53,6 +53,7 @@ type Proxy struct {
 	ids       atomic.Uint64
 	derived   derivedRing // of clients
 	loginKeys loginRing   // for servers
+	lent      lentRing    // by clients, for servers
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
@@ -151,6 +152,7 @@ type access struct {
 // lease, v and w for the next login. What needs a restart must not have changed.
 func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 	p.access.Store(&access{v, w})
+	p.lent.drop(func(user string, k *auth.LoginKeys) bool { return !w.Userlist.Lends(user, k) })
 	p.config.Store(&c)
 	p.fds.refresh()
 	p.lobby.resize(p.fds.room(&c))

@@ -21,15 +21,17 @@ const alpn = "postgresql"
 type TLS struct {
 	mode    config.SSLMode // client_tls_sslmode
 	clients *tls.Config    // nil: not offered
+	bound   []byte         // the endpoint of the certificate in clients; nil: it has none
 	servers map[string]*serverTLS
 }
 
 // serverTLS is how the servers of one database entry are spoken to.
 type serverTLS struct {
-	mode   config.SSLMode
-	direct bool
-	config *tls.Config // nil with disable; without what depends on the host
-	verify *verifier   // nil: nothing is verified
+	mode    config.SSLMode
+	binding config.ChannelBinding
+	direct  bool
+	config  *tls.Config // nil with disable; without what depends on the host
+	verify  *verifier   // nil: nothing is verified
 }
 
 // to is how one host is spoken to.
@@ -52,6 +54,7 @@ func LoadTLS(c *config.Config) (*TLS, error) {
 		if t.clients, err = clientConfig(c.TLS.Client, minVersion(c)); err != nil {
 			return nil, err
 		}
+		t.bound = endpoint(t.clients.Certificates[0].Leaf)
 	}
 	for _, d := range c.Databases {
 		s, err := newServerTLS(c.ServerTLS(d), d, minVersion(c))
@@ -70,7 +73,7 @@ func (t *TLS) with(old *TLS) *TLS {
 		all = map[string]*serverTLS{}
 	}
 	maps.Copy(all, t.servers)
-	return &TLS{mode: t.mode, clients: t.clients, servers: all}
+	return &TLS{mode: t.mode, clients: t.clients, bound: t.bound, servers: all}
 }
 
 // requires says whether clients must use TLS.
@@ -113,7 +116,7 @@ func clientConfig(c config.ClientTLS, version uint16) (*tls.Config, error) {
 // newServerTLS is for the client's side, ours, of connections to servers. A folder of Unix sockets is spoken to in
 // clear, whatever the mode, as libpq does.
 func newServerTLS(c config.ServerTLS, d config.Database, version uint16) (*serverTLS, error) {
-	s := &serverTLS{mode: c.Mode, direct: d.Direct()}
+	s := &serverTLS{mode: c.Mode, binding: d.Binding(), direct: d.Direct()}
 	if c.Mode == config.SSLDisable {
 		return s, nil
 	}

@@ -95,6 +95,30 @@ func PasswordFailed(user string) Error {
 	return New(SeverityFatal, CodeInvalidPassword, "password authentication failed for user "+quote(user))
 }
 
+// CertificateMissing: clients prove who they are by a certificate, and this one has none. The message is PostgreSQL's.
+func CertificateMissing() Error {
+	return New(SeverityFatal, CodeInvalidAuthorization, "connection requires a valid client certificate")
+}
+
+// CertificateFailed: the client's certificate is not for the user that it asks to be. The message is PostgreSQL's.
+func CertificateFailed(user string) Error {
+	return New(SeverityFatal, CodeInvalidAuthorization, "certificate authentication failed for user "+quote(user))
+}
+
+// ChannelBindingFailed: the client's SCRAM proof is bound to another certificate than the one that was served. The
+// message is PostgreSQL's.
+func ChannelBindingFailed() Error {
+	return New(SeverityFatal, CodeInvalidAuthorization, "SCRAM channel binding check failed")
+}
+
+// ChannelBindingUnseen: the client can do channel binding and believes that it was not offered, though it was. The texts
+// are PostgreSQL's.
+func ChannelBindingUnseen() Error {
+	e := New(SeverityFatal, CodeInvalidAuthorization, "SCRAM channel binding negotiation error")
+	e.Detail = "The client supports SCRAM channel binding but thinks the server does not.  However, this server does support channel binding."
+	return e
+}
+
 // UnsupportedStartupParameter: a startup parameter, or options, that can't be kept for a client whose server
 // connections are shared.
 func UnsupportedStartupParameter(name string) Error {

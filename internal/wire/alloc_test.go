@@ -31,6 +31,7 @@ func TestNoAllocations(t *testing.T) {
 		{"AppendHeader", func() { _ = AppendHeader(dst, MsgSync, 0) }},
 		{"AppendAuthOK", func() { _ = AppendAuthOK(dst) }},
 		{"AppendAuthCleartext", func() { _ = AppendAuthCleartext(dst) }},
+		{"AppendAuthMD5", func() { _ = AppendAuthMD5(dst, [4]byte{1, 2, 3, 4}) }},
 		{"AppendAuthSASL", func() { _ = AppendAuthSASL(dst, "SCRAM-SHA-256") }},
 		{"AppendAuthSASLContinue", func() { _ = AppendAuthSASLContinue(dst, data) }},
 		{"AppendAuthSASLFinal", func() { _ = AppendAuthSASLFinal(dst, data) }},

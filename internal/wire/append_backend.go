@@ -4,6 +4,7 @@ package wire
 const (
 	authOK           = 0
 	authCleartext    = 3
+	authMD5          = 5
 	authSASL         = 10
 	authSASLContinue = 11
 	authSASLFinal    = 12
@@ -24,6 +25,9 @@ func AppendAuthOK(dst []byte) []byte { return appendAuth(dst, authOK, nil) }
 
 // AppendAuthCleartext appends an AuthenticationCleartextPassword.
 func AppendAuthCleartext(dst []byte) []byte { return appendAuth(dst, authCleartext, nil) }
+
+// AppendAuthMD5 appends an AuthenticationMD5Password with its salt.
+func AppendAuthMD5(dst []byte, salt [4]byte) []byte { return appendAuth(dst, authMD5, salt[:]) }
 
 // AppendAuthSASL appends an AuthenticationSASL that offers the mechanisms, the preferred one first.
 func AppendAuthSASL(dst []byte, mechs ...string) []byte {

@@ -161,6 +161,7 @@ func TestBackendMessages(t *testing.T) {
 	}{
 		{"AuthenticationOk", AppendAuthOK(nil), "'R' 00000008 00000000"},
 		{"cleartext", AppendAuthCleartext(nil), "'R' 00000008 00000003"},
+		{"md5", AppendAuthMD5(nil, [4]byte{1, 2, 3, 4}), "'R' 0000000c 00000005 01020304"},
 		{"SASL", AppendAuthSASL(nil, "SCRAM-SHA-256"), "'R' 00000017 0000000a 'SCRAM-SHA-256' 00 00"},
 		{"SASL, no mechanism", AppendAuthSASL(nil), "'R' 00000009 0000000a 00"},
 		{"SASL continue", AppendAuthSASLContinue(nil, []byte("r=x")), "'R' 0000000b 0000000b 'r=x'"},

@@ -57,6 +57,7 @@ func same(t testing.TB, want, got any) {
 func TestOursReadByPgproto3Backend(t *testing.T) {
 	same(t, &pgproto3.AuthenticationOk{}, decodeBackend(t, AppendAuthOK(nil)))
 	same(t, &pgproto3.AuthenticationCleartextPassword{}, decodeBackend(t, AppendAuthCleartext(nil)))
+	same(t, &pgproto3.AuthenticationMD5Password{Salt: [4]byte{1, 2, 3, 4}}, decodeBackend(t, AppendAuthMD5(nil, [4]byte{1, 2, 3, 4})))
 	same(t, &pgproto3.AuthenticationSASL{AuthMechanisms: []string{"A", "B"}}, decodeBackend(t, AppendAuthSASL(nil, "A", "B")))
 	for _, s := range texts {
 		if len(s) > 2000 {
