@@ -2,13 +2,17 @@ package test
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"cancello/internal/pgtest"
 	"cancello/internal/pgtest/fake"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // psql at the console: the pool that was used before is there.
@@ -61,5 +65,117 @@ func TestConsoleOverTLS(t *testing.T) {
 	clear := strings.Replace(dsn, "verify-full", "disable", 1)
 	if out := pgtest.PSQL(t, pgtest.SystemLibpq, "-d", clear, "-c", "SHOW CLIENTS"); out.Code == 0 {
 		t.Error("the console can be had in clear though TLS is required")
+	}
+}
+
+// consoleStage is a gate with a console for root and a client that holds its server.
+func consoleStage(t *testing.T, libpq int) (g *gate, holder *raw, show func(what string) string) {
+	t.Helper()
+	c := pgtest.Start(t, libpq)
+	g = startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: "session", set: []string{"admin_users=root"}})
+	holder = login(t, g.Addr(), "postgres", "postgres")
+	holder.value("SELECT 1")
+	return g, holder, func(what string) string {
+		t.Helper()
+		out := pgtest.PSQL(t, libpq, "-A", "-t", "-d", g.DSN("root", "cancello"), "-c", what)
+		return out.Stdout + out.Stderr
+	}
+}
+
+// Ctrl-C in psql ends a PAUSE that waits, and undoes it.
+func TestConsoleCancelsPause(t *testing.T) {
+	for _, libpq := range majors {
+		g, holder, show := consoleStage(t, libpq)
+		cmd := pgtest.Program(t, libpq, "psql", "-X", "-d", g.DSN("root", "cancello"), "-c", "PAUSE")
+		said := newTranscript()
+		stderr, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		hung := time.AfterFunc(2*patience, func() { _ = cmd.Process.Kill() })
+		until(t, "it is paused", func() bool { return strings.Contains(show("SHOW STATE"), "paused|yes") })
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		said.fill(stderr)
+		err = cmd.Wait()
+		if hung.Stop(); err == nil || !strings.Contains(said.String(), "ERROR:  canceling statement due to user request") {
+			t.Errorf("psql %d: %v, %s", libpq, err, said)
+		}
+		g.AwaitLog(`msg=cancel outcome=cancelled .*user=root database=cancello`)
+		if got := show("SHOW STATE"); !strings.Contains(got, "paused|no") {
+			t.Errorf("state after the cancel: %s", got)
+		}
+		if got := holder.value("SELECT 'here'"); got != "here" {
+			t.Errorf("the client says %q", got)
+		}
+	}
+}
+
+// DISABLE, ENABLE, SET, RECONNECT and WAIT_CLOSE, RELOAD: by psql, and by pgx in both protocols.
+func TestConsoleCommands(t *testing.T) {
+	for _, libpq := range majors {
+		g, holder, show := consoleStage(t, libpq)
+		for _, tt := range []struct{ say, want string }{
+			{"DISABLE postgres", "DISABLE\n"},
+			{"SHOW DATABASES", "|1\n"},
+			{"SET query_wait_timeout = '17s'", "SET\n"},
+			{"SHOW CONFIG", "\nquery_wait_timeout|17s|"},
+			{"RELOAD", "RELOAD\n"},
+			{"SUSPEND", "ERROR:  SUSPEND is not there"},
+			{"SET listen = '*:1'", "ERROR:  nothing was changed"},
+			{"RECONNECT", "RECONNECT\n"},
+		} {
+			if got := show(tt.say); !strings.Contains(got, tt.want) {
+				t.Errorf("psql %d: %s: %q, want %q in it", libpq, tt.say, got, tt.want)
+			}
+		}
+		if e := denied(t, g, "postgres", "postgres"); e.Field('C') != "57P03" || !strings.Contains(e.Field('M'), "is disabled") {
+			t.Errorf("a client of a disabled database: %s", errorText(e))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+		defer cancel()
+		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
+			config, err := pgx.ParseConfig(g.DSN("root", "cancello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			config.DefaultQueryExecMode = mode
+			conn, err := pgx.ConnectConfig(ctx, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			for _, say := range []string{"ENABLE postgres", "SET query_wait_timeout = 9", "RELOAD", "DISABLE postgres"} {
+				tag, err := conn.Exec(ctx, say)
+				if word, _, _ := strings.Cut(say, " "); err != nil || tag.String() != word {
+					t.Errorf("pgx, mode %v: %s: %q, %v", mode, say, tag, err)
+				}
+			}
+			closed := make(chan error, 1)
+			go func() {
+				_, err := conn.Exec(ctx, "WAIT_CLOSE")
+				closed <- err
+			}()
+			if mode == pgx.QueryExecModeExec { // the last one
+				holder.send(fake.Msg('X'))
+			}
+			for mode != pgx.QueryExecModeExec && len(closed) == 0 { // one that comes before the command means nothing
+				if err := conn.PgConn().CancelRequest(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err = fake.Next(t, closed, "the end of WAIT_CLOSE")
+			var failed *pgconn.PgError
+			switch waited := mode == pgx.QueryExecModeExec; {
+			case waited && err != nil:
+				t.Errorf("WAIT_CLOSE: %v", err)
+			case !waited && (!errors.As(err, &failed) || failed.Code != "57014"):
+				t.Errorf("WAIT_CLOSE that was cancelled: %v", err)
+			}
+		}
 	}
 }

@@ -51,6 +51,10 @@ type Gate interface {
 	Reconnect(ctx context.Context, database string) (bool, error)
 	Kill(ctx context.Context, database string) (bool, error)
 	KillClient(ctx context.Context, pid uint32) (bool, error)
+	Disable(ctx context.Context, database string) (bool, error)
+	Enable(ctx context.Context, database string) (bool, error) // false: it was not disabled
+	// Set changes one setting, as --set does, until the next reload.
+	Set(key, value string) error
 	// Reload reads the configuration anew; the error has a line for each fault.
 	Reload() error
 	// Drain lets those who are in finish, and ends the process after that. Stop ends it at once.
@@ -64,6 +68,11 @@ type Guest struct {
 	Remote string
 	Local  bool // the connection comes from this machine
 	Proven bool // it has proven to be that user
+	// What it is told to cancel with, and where the console says what a cancel does: it ends a wait, and tells whether
+	// there was one.
+	PID      uint32
+	Key      []byte // secret
+	OnCancel func(end func() bool)
 }
 
 // Console answers those who connect to the database config.Console. Create it with NewConsole.

@@ -26,6 +26,7 @@ type model struct {
 	mu      sync.Mutex
 	told    []string // what it was told
 	pausing []event.Pausing
+	closing int // how often a server is still to be closed
 }
 
 func (m *model) tell(what string) (bool, error) {
@@ -39,14 +40,24 @@ func (m *model) Pause(_ context.Context, db string) (bool, error) { return m.tel
 func (m *model) Reconnect(_ context.Context, db string) (bool, error) {
 	return m.tell("reconnect " + db)
 }
-func (m *model) Kill(_ context.Context, db string) (bool, error)   { return m.tell("kill " + db) }
-func (m *model) Resume(_ context.Context, db string) (bool, error) { return m.tell("resume " + db) }
-func (m *model) Drain()                                            { m.tell("drain") }
-func (m *model) Stop()                                             { m.tell("stop") }
+func (m *model) Kill(_ context.Context, db string) (bool, error)    { return m.tell("kill " + db) }
+func (m *model) Resume(_ context.Context, db string) (bool, error)  { return m.tell("resume " + db) }
+func (m *model) Disable(_ context.Context, db string) (bool, error) { return m.tell("disable " + db) }
+func (m *model) Enable(_ context.Context, db string) (bool, error)  { return m.tell("enable " + db) }
+func (m *model) Drain()                                             { m.tell("drain") }
+func (m *model) Stop()                                              { m.tell("stop") }
 
 func (m *model) KillClient(_ context.Context, pid uint32) (bool, error) {
 	m.tell(fmt.Sprint("kill client ", pid))
 	return pid == 1073741825, nil
+}
+
+func (m *model) Set(key, value string) error {
+	m.tell("set " + key + " to " + value)
+	if key == "listen" {
+		return errors.New("listen cannot be changed without a restart\nand so on")
+	}
+	return nil
 }
 
 func (m *model) Reload() error {
@@ -89,7 +100,7 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 	}
 	t.Transaction.Observe(9 * time.Millisecond)
 	return event.Snapshot{
-		Now: 100 * time.Second,
+		Now: 100 * time.Second, Paused: []string{"other"}, Disabled: []string{"shop"},
 		Pools: []event.PoolState{
 			{Database: "shop", User: "ann", Entry: "shop", Mode: "session", Limit: 7, ClientsActive: 1, ClientsIdle: 2, ClientsWaiting: 3,
 				OldestWait: 1_500_250 * time.Microsecond, ServersActive: 4, ServersIdle: 5, ServersCleaning: 6, ServersFenced: 2,
@@ -103,16 +114,20 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 func (m *model) Clients(context.Context) ([]event.ClientState, error) {
 	return []event.ClientState{
 		{PID: 1073741825, User: "ann", Database: "shop", Remote: "192.0.2.7:40001", State: "active", ConnectedAt: 40 * time.Second,
-			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql", TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256"},
+			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql", TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256", Statements: 3, Local: "192.0.2.1:6432"},
 		{PID: 1073741826, User: "ann", Database: "shop", Remote: "[2001:db8::1]:40002", State: "waiting", ConnectedAt: 50 * time.Second,
 			Wait: 1_500_250 * time.Microsecond},
 	}, nil
 }
 
 func (m *model) Servers(context.Context) ([]event.ServerState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	closing := m.closing > 0
+	m.closing--
 	return []event.ServerState{
 		{Server: 5, User: "ann", Database: "shop", Remote: "db.example.com:5432", State: "active", DialedAt: 41 * time.Second,
-			RequestAt: 99 * time.Second, PID: 4711, Client: 1073741825, ApplicationName: "psql"},
+			RequestAt: 99 * time.Second, PID: 4711, Client: 1073741825, ApplicationName: "psql", Statements: 2, CloseNeeded: closing},
 		{Server: 6, User: "bob", Database: "other", Remote: "/run/postgresql:5433", State: "new", DialedAt: 98 * time.Second},
 	}, nil
 }
@@ -155,7 +170,8 @@ func dial(t *testing.T, c *Console, g Guest) *pgproto3.Frontend {
 // TestConsole runs testdata. The commands:
 //
 //	guest NAME [remote] [proven]   a new connection; prints the answer to its login, without the parameters
-//	query                          a Query with the input; + prints each row in columns of its own lines
+//	query [cancel]                 a Query with the input; cancel: what it makes wait is cancelled
+//	closing [N]                    how often the gate tells that a server of shop is to be closed
 //	told                           what the gate was told to do
 //	pausing STATE...               what the gate tells of a pause: not, waits or holds, the last again and again
 //	extended                       lines: parse NAME TEXT, bind [binary] PORTAL NAME, describe S|P NAME, execute PORTAL [N], close S|P NAME, sync
@@ -164,10 +180,12 @@ func TestConsole(t *testing.T) {
 		c := newTestConsole()
 		c.sample(t.Context())
 		var f *pgproto3.Frontend
+		var end func() bool
 		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
 			switch td.Cmd {
 			case "guest":
-				f = dial(t, c, Guest{User: td.CmdArgs[0].Key, Remote: "192.0.2.1:1", Local: !td.HasArg("remote"), Proven: td.HasArg("proven")})
+				f = dial(t, c, Guest{User: td.CmdArgs[0].Key, Remote: "192.0.2.1:1", Local: !td.HasArg("remote"), Proven: td.HasArg("proven"),
+					PID: 1 << 29, Key: []byte("key!"), OnCancel: func(f func() bool) { end = f }})
 			case "query":
 				f.Send(&pgproto3.Query{String: td.Input})
 			case "told":
@@ -185,11 +203,20 @@ func TestConsole(t *testing.T) {
 				for line := range strings.SplitSeq(td.Input, "\n") {
 					sendLine(t, f, line)
 				}
+			case "closing":
+				m := c.gate.(*model)
+				td.ScanArgs(t, "n", &m.closing)
+				return "ok\n"
 			default:
 				t.Fatalf("%s: no command %q", td.Pos, td.Cmd)
 			}
 			if err := f.Flush(); err != nil {
 				return err.Error() + "\n"
+			}
+			for limit := time.Now().Add(time.Minute); td.HasArg("cancel") && !end(); {
+				if time.Now().After(limit) {
+					t.Fatalf("%s: it does not wait", td.Pos)
+				}
 			}
 			return hear(t, f)
 		})
@@ -240,6 +267,8 @@ func hear(t *testing.T, f *pgproto3.Frontend) string {
 			fmt.Fprintf(&b, "ready %c\n", m.TxStatus)
 			return b.String()
 		case *pgproto3.ParameterStatus:
+		case *pgproto3.BackendKeyData:
+			fmt.Fprintf(&b, "key of %d bytes\n", len(m.SecretKey))
 		case *pgproto3.RowDescription:
 			fields = nil
 			for _, d := range m.Fields {

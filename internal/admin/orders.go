@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"time"
+	"strings"
 
 	"cancello/internal/event"
 	"cancello/internal/sqlstate"
@@ -13,7 +15,7 @@ import (
 // order is a command of the console.
 type order struct {
 	name  string // in capitals
-	usage string
+	usage string // empty: not told of
 	obey  func(*talk, []word) error
 }
 
@@ -25,6 +27,11 @@ func orders() []order {
 		{"RECONNECT", "RECONNECT [db]", func(t *talk, w []word) error { return t.of(w, t.console.gate.Reconnect, "") }},
 		{"KILL", "KILL [db]", func(t *talk, w []word) error { return t.of(w, t.console.gate.Kill, "") }},
 		{"KILL_CLIENT", "KILL_CLIENT id", (*talk).killClient},
+		{"DISABLE", "DISABLE db", func(t *talk, w []word) error { return t.one(w, t.console.gate.Disable, "") }},
+		{"ENABLE", "ENABLE db", func(t *talk, w []word) error { return t.one(w, t.console.gate.Enable, "it is not disabled") }},
+		{"WAIT_CLOSE", "WAIT_CLOSE [db]", (*talk).waitClose},
+		{"SET", "SET key = value", (*talk).set},
+		{"SUSPEND", "", (*talk).suspend},
 		{"RELOAD", "RELOAD", (*talk).reload},
 		{"SHUTDOWN", "SHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]", (*talk).shutdown},
 	}
@@ -80,9 +87,6 @@ func (t *talk) of(words []word, do func(context.Context, string) (bool, error), 
 	return nil
 }
 
-// pausePoll is how often a PAUSE that waits looks whether it holds.
-const pausePoll = 20 * time.Millisecond
-
 // pause waits until no server is left, so that what comes next may stop PostgreSQL. It stays a pause if the guest leaves
 // meanwhile.
 func (t *talk) pause(words []word) error {
@@ -97,26 +101,72 @@ func (t *talk) pause(words []word) error {
 	if err := t.of(words, t.console.gate.Pause, refused); err != nil {
 		return err
 	}
-	gone, unwatch := t.watch()
-	defer unwatch()
-	for {
-		state, err := t.console.gate.Pausing(t.ctx, name)
-		switch {
-		case err != nil:
-			return err
-		case state == event.PauseHolds:
-			return nil
+	err = t.await(func() (bool, error) {
+		switch state, err := t.console.gate.Pausing(t.ctx, name); {
+		case err != nil || state == event.PauseHolds:
+			return true, err
 		case state == event.NotPaused:
-			return sqlstate.New(sqlstate.SeverityError, codeNotInState, "it was resumed before every server was free")
+			return true, sqlstate.New(sqlstate.SeverityError, codeNotInState, "it was resumed before every server was free")
 		}
-		select {
-		case <-time.After(pausePoll):
-		case <-gone:
-			return sqlstate.New(sqlstate.SeverityError, codeNotInState, "who gave the command has gone; it is paused all the same")
-		case <-t.ctx.Done():
-			return sqlstate.AdminShutdown()
+		return false, nil
+	}, "; it is paused all the same")
+	if e := (sqlstate.Error{}); errors.As(err, &e) && e.Code == sqlstate.CodeQueryCanceled {
+		if undone := t.of(words, t.console.gate.Resume, ""); undone == nil { // else somebody was faster
+			e.Detail = "The pause is undone."
+			return e
 		}
 	}
+	return err
+}
+
+// waitClose waits until each server that is to be closed, after a RECONNECT for one, has been.
+func (t *talk) waitClose(words []word) error {
+	name, err := database(words)
+	if err != nil {
+		return err
+	}
+	return t.await(func() (bool, error) {
+		list, err := t.console.gate.Servers(t.ctx)
+		left := slices.ContainsFunc(list, func(s event.ServerState) bool {
+			return s.CloseNeeded && (name == "" || s.Database == name)
+		})
+		return !left, err
+	}, "")
+}
+
+// one gives a command that needs the name of a database.
+func (t *talk) one(words []word, do func(context.Context, string) (bool, error), refused string) error {
+	if len(words) == 0 {
+		return syntax("give the name of a database")
+	}
+	return t.of(words, do, refused)
+}
+
+func (t *talk) suspend([]word) error {
+	e := sqlstate.New(sqlstate.SeverityError, sqlstate.CodeFeatureNotSupported, "SUSPEND is not there: it serves PgBouncer's takeover by a new process")
+	e.Hint = "PAUSE closes the servers; what can be changed without a restart is taken by RELOAD."
+	return e
+}
+
+// set changes a setting: SET key = value, or TO.
+func (t *talk) set(words []word) error {
+	if len(words) == 4 && words[0].is("SESSION") { // SESSION key = value is read as key = value
+		words = words[1:]
+	}
+	if len(words) != 3 || words[1].text != "=" && !words[1].is("TO") {
+		return syntax("SET key = value: SHOW CONFIG lists the keys")
+	}
+	if err := t.console.gate.Set(words[0].text, words[2].text); err != nil {
+		e := sqlstate.New(sqlstate.SeverityError, codeInvalidParameter, "nothing was changed: "+firstLine(err.Error()))
+		e.Hint = "SHOW CONFIG says which settings can be changed; others are changed in the configuration file, and by a restart."
+		return e
+	}
+	return nil
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 func (t *talk) killClient(words []word) error {

@@ -113,7 +113,9 @@ func help() string {
 	}
 	text := "Console usage\nDETAIL:\n\tSHOW HELP|" + strings.Join(names, "|")
 	for _, o := range orders() {
-		text += "\n\t" + o.usage
+		if o.usage != "" {
+			text += "\n\t" + o.usage
+		}
 	}
 	return text
 }
@@ -127,7 +129,6 @@ func (t *talk) execute(words []word) (*answer, error) {
 		if _, ok := t.console.parameter(words[1].text); ok || words[1].is("extra_float_digits") {
 			return &answer{tag: "SET"}, nil // drivers set them without being asked; nothing depends on them here
 		}
-		return nil, sqlstate.New(sqlstate.SeverityError, sqlstate.CodeFeatureNotSupported, "settings are not changed at the console: change the configuration and reload")
 	}
 	for _, o := range orders() {
 		if words[0].is(o.name) {

@@ -23,9 +23,10 @@ type talk struct {
 	ctx     context.Context
 	out     *pgproto3.Backend
 
-	prepared map[string][]word // by name; the statement may be empty
-	portals  map[string]portal
-	skipping bool // an extended message failed: all up to Sync is left out
+	interrupt interrupt
+	prepared  map[string][]word // by name; the statement may be empty
+	portals   map[string]portal
+	skipping  bool // an extended message failed: all up to Sync is left out
 }
 
 // portal is a statement that was bound.
@@ -65,6 +66,10 @@ func (t *talk) run() {
 	t.out.Send(&pgproto3.AuthenticationOk{})
 	for _, p := range t.console.parameters() {
 		t.out.Send(&pgproto3.ParameterStatus{Name: p[0], Value: p[1]})
+	}
+	if t.guest.OnCancel != nil {
+		t.guest.OnCancel(t.interrupt.cancel)
+		t.out.Send(&pgproto3.BackendKeyData{ProcessID: t.guest.PID, SecretKey: t.guest.Key})
 	}
 	t.ready()
 	for t.flush() == nil {

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -80,8 +81,9 @@ func (c *Console) showClients(ctx context.Context, t *table) error {
 	}
 	for _, s := range list {
 		host, port := address(s.Remote)
-		t.add("C", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.ConnectedAt), when(s.RequestAt),
-			seconds(s.Wait), micros(s.Wait), n(0), number(uint64(s.PID)), number(s.Server), n(0), s.TLS, s.ApplicationName, nil, int64(s.PID))
+		localHost, localPort := address(s.Local)
+		t.add("C", s.User, s.Database, "none", s.State, host, port, orNil(localHost), localPort, when(s.ConnectedAt), when(s.RequestAt),
+			seconds(s.Wait), micros(s.Wait), n(0), number(uint64(s.PID)), number(s.Server), n(0), s.TLS, s.ApplicationName, n(s.Statements), int64(s.PID))
 	}
 	return nil
 }
@@ -105,8 +107,8 @@ func (c *Console) showServers(ctx context.Context, t *table) error {
 	}
 	for _, s := range list {
 		host, port := address(s.Remote)
-		t.add("S", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.DialedAt), when(s.RequestAt), n(0), n(0), n(0),
-			number(s.Server), number(uint64(s.Client)), int64(s.PID), s.TLS, s.ApplicationName, nil, int64(s.Server))
+		t.add("S", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.DialedAt), when(s.RequestAt), n(0), n(0), truth(s.CloseNeeded),
+			number(s.Server), number(uint64(s.Client)), int64(s.PID), s.TLS, s.ApplicationName, n(s.Statements), int64(s.Server))
 	}
 	return nil
 }
@@ -124,7 +126,7 @@ func (c *Console) showDatabases(ctx context.Context, t *table) error {
 	}
 	cfg := c.gate.Config()
 	for _, d := range cfg.Databases {
-		servers, clients, paused := 0, 0, 0
+		servers, clients, paused, disabled := 0, 0, 0, 0
 		for _, p := range s.Pools {
 			if p.Entry == d.Name {
 				servers += p.ServersActive + p.ServersIdle + p.ServersCleaning
@@ -138,8 +140,14 @@ func (c *Console) showDatabases(ctx context.Context, t *table) error {
 		if len(d.Upstreams()) > 1 {
 			balance = d.Balance.Or(config.InTurn).String()
 		}
+		if s.PausedAll || slices.Contains(s.Paused, d.Name) {
+			paused = 1
+		}
+		if slices.Contains(s.Disabled, d.Name) {
+			disabled = 1
+		}
 		t.add(d.Name, d.Host, n(d.Port), orNil(d.DBName), orNil(d.User), n(d.PoolSize.Or(cfg.Pool.DefaultSize)), n(0), n(0), n(0),
-			d.Mode.Or(cfg.Pool.Mode).String(), balance, n(0), n(servers), n(0), n(clients), n(paused), n(0))
+			d.Mode.Or(cfg.Pool.Mode).String(), balance, n(0), n(servers), n(0), n(clients), n(paused), n(disabled))
 	}
 	return nil
 }
@@ -173,14 +181,19 @@ func (c *Console) showState(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	paused := false
-	for _, p := range s.Pools {
-		paused = paused || p.Paused
-	}
+	paused := s.PausedAll || len(s.Paused) > 0
 	t.add("active", yesNo(!paused && !s.Draining))
 	t.add("paused", yesNo(paused))
 	t.add("draining", yesNo(s.Draining))
 	return nil
+}
+
+// truth is 1 or 0.
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func yesNo(b bool) string {

@@ -64,6 +64,16 @@ func (g gate) KillClient(ctx context.Context, pid uint32) (bool, error) {
 	return about(ctx, g.a, pid, g.a.engine.KillClient)
 }
 
+// Disable lets no new client in to a database.
+func (g gate) Disable(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Disable)
+}
+
+// Enable undoes it.
+func (g gate) Enable(ctx context.Context, database string) (bool, error) {
+	return about(ctx, g.a, database, g.a.engine.Enable)
+}
+
 // about asks or tells the engine something about one thing.
 func about[N, T any](ctx context.Context, a *App, name N, what func(time.Duration, N) T) (T, error) {
 	return ask(ctx, a, func(now time.Duration) T { return what(now, name) })
@@ -71,6 +81,9 @@ func about[N, T any](ctx context.Context, a *App, name N, what func(time.Duratio
 
 // Reload reads the configuration anew.
 func (g gate) Reload() error { return g.a.Reload() }
+
+// Set changes one setting until the next reload.
+func (g gate) Set(key, value string) error { return g.a.Set(key, value) }
 
 // Drain begins a drain.
 func (g gate) Drain() { g.a.Drain() }

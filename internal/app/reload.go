@@ -16,7 +16,7 @@ import (
 func (a *App) Reload() error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
-	next, err := a.prepare()
+	next, err := a.read()
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			a.log.Error("reload refused: nothing was changed", "reason", line)
@@ -35,15 +35,38 @@ type prepared struct {
 	tls    *proxy.TLS
 }
 
-// prepare is the phase that may fail.
-func (a *App) prepare() (prepared, error) {
-	n := prepared{wanted: a.config}
-	if a.load != nil {
-		var err error
-		if n.wanted, err = a.load(); err != nil {
-			return n, err
-		}
+// read reads the configuration and prepares it.
+func (a *App) read() (prepared, error) {
+	if a.load == nil {
+		return a.prepare(a.config)
 	}
+	wanted, err := a.load()
+	if err != nil {
+		return prepared{}, err
+	}
+	return a.prepare(wanted)
+}
+
+// Set changes one setting of those in force, as --set would; the next Reload undoes it. What needs a restart can't be
+// changed.
+func (a *App) Set(key, value string) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	wanted := a.config
+	if err := config.Alter(&wanted, key, value); err != nil {
+		return err
+	}
+	next, err := a.prepare(wanted)
+	if err != nil {
+		return err
+	}
+	a.commit(next)
+	return nil
+}
+
+// prepare is the phase that may fail.
+func (a *App) prepare(wanted config.Config) (prepared, error) {
+	n := prepared{wanted: wanted}
 	if err := config.Validate(&n.wanted); err != nil {
 		return n, err
 	}

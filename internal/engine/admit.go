@@ -20,11 +20,15 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, sqlstate.Draining())
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
+	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	switch {
 	case p == nil:
 		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
+		return
+	case e.disabled[r.Database]:
+		e.deny(l, r, sqlstate.DatabaseDisabled(r.Database))
+		e.sweepPool(p)
 		return
 	case e.clients >= e.cfg.Pool.MaxClientConn:
 		e.deny(l, r, sqlstate.TooManyConnections(e.cfg.Pool.MaxClientConn))

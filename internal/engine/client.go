@@ -23,6 +23,7 @@ type client struct {
 	key    []byte
 	keyed  bool // the key is alive
 	remote string
+	local  string // where it connected to
 	tls    string // version and cipher; empty: in clear
 
 	login Login // 0 once admitted

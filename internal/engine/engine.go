@@ -28,6 +28,7 @@ type Engine struct {
 	tallies   map[string]*event.Tally // by the name of the configured database
 	paused    map[string]bool         // by the name that clients ask for
 	pausedAll bool
+	disabled  map[string]bool // by the name that clients ask for
 
 	lastServer Server
 	lastOrder  Order
@@ -50,6 +51,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 		cfg: cfg, out: out, minter: m,
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
 		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{}, paused: map[string]bool{},
+		disabled: map[string]bool{},
 	}
 }
 

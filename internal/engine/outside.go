@@ -98,6 +98,7 @@ type Target struct {
 type Request struct {
 	Conn     Conn // reserved for it; Data may come as soon as the verdict is out
 	Remote   string
+	Local    string // where it connected to
 	TLS      string // version and cipher, for people; empty: in clear
 	User     string
 	Database string

@@ -16,6 +16,10 @@ func (w *world) command(td *datadriven.TestData) {
 		ok = w.e.Resume(w.now, database)
 	case "reconnect":
 		ok = w.e.Reconnect(w.now, database)
+	case "disable":
+		ok = w.e.Disable(w.now, database)
+	case "enable":
+		ok = w.e.Enable(w.now, database)
 	case "kill":
 		ok = w.e.Kill(w.now, database)
 	case "kill-client":
@@ -23,6 +27,9 @@ func (w *world) command(td *datadriven.TestData) {
 	}
 	if !ok {
 		w.say("refused")
+	}
+	if td.Cmd == "disable" || td.Cmd == "enable" {
+		return
 	}
 	w.say("%s", [...]string{"not paused", "the pause waits", "the pause holds"}[w.e.Pausing(w.now, database)])
 }

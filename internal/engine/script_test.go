@@ -158,7 +158,7 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return w.snapshot()
 	case "clients", "servers":
 		return w.list(td.Cmd)
-	case "pause", "resume", "reconnect", "kill", "kill-client":
+	case "pause", "resume", "reconnect", "kill", "kill-client", "disable", "enable":
 		w.command(td)
 	case "grant":
 		n, _ := strconv.Atoi(td.CmdArgs[0].Key)

@@ -13,7 +13,10 @@ import (
 // clients and servers.
 func (e *Engine) Snapshot(now time.Duration) event.Snapshot {
 	e.now = now
-	s := event.Snapshot{Now: now, Draining: e.draining}
+	s := event.Snapshot{
+		Now: now, Draining: e.draining, PausedAll: e.pausedAll,
+		Paused: slices.Sorted(maps.Keys(e.paused)), Disabled: slices.Sorted(maps.Keys(e.disabled)),
+	}
 	at := map[*pool]int{}
 	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
 		p := e.pools[name]
@@ -133,6 +136,7 @@ func (e *Engine) Clients(now time.Duration) []event.ClientState {
 		s := event.ClientState{
 			PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote, State: c.state(),
 			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told), TLS: c.tls,
+			Statements: c.sess.Statements(), Local: c.local,
 		}
 		if c.srv != nil {
 			s.Server = uint64(c.srv.id)
@@ -152,6 +156,10 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 		s := event.ServerState{
 			Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: srv.upstream.name, State: srv.state(),
 			DialedAt: srv.dialedAt, RequestAt: srv.lastWrite, PID: srv.info.PID, ApplicationName: applicationName(srv.set), TLS: srv.info.TLS,
+		}
+		s.CloseNeeded = srv.era != p.era || p.paused
+		if srv.shelf != nil {
+			s.Statements = srv.shelf.Len()
 		}
 		if srv.cl != nil {
 			s.Client = srv.cl.pid

@@ -9,6 +9,9 @@ type Snapshot struct {
 	Draining bool
 	Pools    []PoolState // by database, then by user
 	Tallies  []Tally     // by entry
+
+	PausedAll        bool     // all databases are paused, also those that come
+	Paused, Disabled []string // databases, as clients ask for them; sorted
 }
 
 // PoolState is the servers of one database and user, and who wants them.
@@ -94,6 +97,8 @@ type ClientState struct {
 	RequestAt              time.Duration // when the last unit began; 0: none has
 	Wait                   time.Duration // in the line so far
 	Server                 uint64        // held; 0: none
+	Statements             int           // prepared by name, where Cancello follows them
+	Local                  string        // where it connected to
 	ApplicationName        string
 	TLS                    string // version and cipher; empty: in clear
 }
@@ -107,6 +112,8 @@ type ServerState struct {
 	RequestAt              time.Duration // when bytes of a client were sent last; 0: never
 	PID                    uint32        // as the server gave it; 0: it gave none
 	Client                 uint32        // the pid of the client that holds it; 0: none
+	Statements             int           // prepared on it by name, for whom Cancello follows them
+	CloseNeeded            bool          // it is closed as soon as nobody holds it
 	ApplicationName        string
 	TLS                    string // version and cipher; empty: in clear
 }

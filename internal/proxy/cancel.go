@@ -3,7 +3,9 @@ package proxy
 import (
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/engine"
+	"cancello/internal/event"
 	"cancello/internal/wire"
 )
 
@@ -13,6 +15,16 @@ import (
 func (v *visit) cancel(s wire.Startup) {
 	p := v.p
 	t := engine.Ticket(p.ids.Add(1))
+	if user, ended, known := p.guests.cancel(s.PID, s.Key); known {
+		settled := event.CancelSettled{
+			Outcome: event.Idle, Ticket: uint64(t), Remote: v.remote, User: user, Database: config.Console, PID: s.PID, Took: time.Since(v.began),
+		}
+		if ended {
+			settled.Outcome, settled.Kind = event.Cancelled, "console command"
+		}
+		p.set.Emit(settled)
+		return
+	}
 	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
 	released := make(chan struct{})
 	if !p.loop.Post(func(now time.Duration) {

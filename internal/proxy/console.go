@@ -14,6 +14,11 @@ type Guest struct {
 	Remote string
 	Local  bool // the connection comes from this machine
 	Proven bool // it had to prove that it is that user
+	// What it is told to cancel with, and where the console says what a cancel does: it ends a wait, and tells whether
+	// there was one.
+	PID      uint32
+	Key      []byte // secret
+	OnCancel func(end func() bool)
 }
 
 // wantsConsole tells whether a database is the console.
@@ -28,7 +33,11 @@ func (v *visit) welcome() {
 	if v.p.ctx.Err() != nil {
 		v.nc.SetDeadline(longAgo)
 	}
-	v.p.set.Console(v.p.ctx, buffered{v.nc, v.r}, *v.guest)
+	pid, k := v.p.guests.enter(v.guest.User, v.long)
+	defer v.p.guests.leave(pid)
+	g := *v.guest
+	g.PID, g.Key, g.OnCancel = pid, k.key, func(end func() bool) { v.p.guests.onCancel(k, end) }
+	v.p.set.Console(v.p.ctx, buffered{v.nc, v.r}, g)
 	v.nc.SetDeadline(time.Now().Add(lingerTime))
 }
 

@@ -28,7 +28,7 @@ func (v *visit) login(s wire.Startup) error {
 	if _, tcp := v.raw.(*net.TCPConn); tcp && v.tls == nil && v.secrets.requires() {
 		return sqlstate.TLSRequired()
 	}
-	r := engine.Request{Remote: v.remote, Version: n.Version}
+	r := engine.Request{Remote: v.remote, Local: v.raw.LocalAddr().String(), Version: n.Version}
 	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
 	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {
 		return sqlstate.Draining()
@@ -48,6 +48,7 @@ func (v *visit) login(s wire.Startup) error {
 		return err
 	}
 	if v.p.wantsConsole(r.Database) {
+		v.long = n.Version >= wire.V32
 		v.guest = &Guest{User: r.User, Remote: v.remote, Local: local(v.nc), Proven: v.proven}
 		return nil
 	}

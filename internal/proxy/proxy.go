@@ -44,6 +44,7 @@ type Proxy struct {
 	gate   gate
 	lobby  *lobby
 	fds    *descriptors
+	guests guests
 
 	config    atomic.Pointer[config.Config] // the live one
 	access    atomic.Pointer[access]

@@ -150,7 +150,7 @@ func TestRequestSaysWhoAsks(t *testing.T) {
 			c.Put(fake.Startup(fake.V32, tt.kv...))
 			c.Until("Z")
 			got := next(t, w.logins, "login")
-			if got.Remote != c.LocalAddr().String() || got.Version != wire.V32 || got.Conn == 0 {
+			if got.Remote != c.LocalAddr().String() || got.Local != w.addr() || got.Version != wire.V32 || got.Conn == 0 {
 				t.Errorf("remote %q version %v conn %v", got.Remote, got.Version, got.Conn)
 			}
 			for _, r := range seen {
@@ -159,7 +159,7 @@ func TestRequestSaysWhoAsks(t *testing.T) {
 				}
 			}
 			seen = append(seen, got.Random)
-			got.Remote, got.Version, got.Conn, got.Random = "", 0, 0, [20]byte{}
+			got.Remote, got.Local, got.Version, got.Conn, got.Random = "", "", 0, 0, [20]byte{}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -303,7 +303,7 @@ func TestClientThatNeverReadsItsGreeting(t *testing.T) {
 		v.Params = []wire.Param{{Name: "search_path", Value: strings.Repeat("x", 16<<20)}}
 		s.out.Admit(l, v)
 	}
-	w := start(t, s, func(set *Settings) { set.Config.Timeouts.ClientLogin = 100 * time.Millisecond })
+	w := start(t, s, func(set *Settings) { set.Config.Timeouts.ClientLogin = time.Second })
 	c := fake.Dial(t, w.addr())
 	c.Put(fake.Startup(fake.V30, "user", "u"))
 	if got := next(t, w.closed, "the end of the connection"); got.err == nil || !strings.Contains(got.err.Error(), "did not take its greeting: "+context.DeadlineExceeded.Error()) {

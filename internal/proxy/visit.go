@@ -32,6 +32,7 @@ type visit struct {
 	ctx      context.Context // ends at the deadline, or with the Proxy
 	short    error           // its descriptor is one of those kept for cancels
 	proven   bool            // the client was asked for a proof of who it is
+	long     bool            // its protocol has long keys
 	guest    *Guest          // it asked for the console, and may speak to it
 }
 

@@ -90,6 +90,13 @@ func DatabaseNotConfigured(name string) Error {
 	return e
 }
 
+// DatabaseDisabled: the console's DISABLE keeps new clients from a database.
+func DatabaseDisabled(name string) Error {
+	e := New(SeverityFatal, CodeCannotConnectNow, "database "+quote(name)+" is disabled")
+	e.Hint = "An administrator disabled it; ENABLE at Cancello's console undoes that."
+	return e
+}
+
 // PasswordFailed: a wrong password or an unknown user; which of them is not said.
 func PasswordFailed(user string) Error {
 	return New(SeverityFatal, CodeInvalidPassword, "password authentication failed for user "+quote(user))
