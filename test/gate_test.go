@@ -90,11 +90,15 @@ type gateOptions struct {
 	env       []string // more environment for the child: NAME=VALUE each
 	file      string   // path of a configuration file
 	files     int      // most open files, soft and hard
+	listen    []string // more places to listen on
 }
 
 // args is the command line.
 func (o gateOptions) args() []string {
 	a := []string{"serve", "--listen", "127.0.0.1:0"}
+	for _, at := range o.listen {
+		a = append(a, "--listen", at)
+	}
 	if o.file != "" {
 		a = append(a, o.file)
 	}

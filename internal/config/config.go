@@ -6,7 +6,8 @@ import "time"
 // unit, bounds and default of each setting are in the tables of general.go and entries.go, and in
 // docs/configuration.md, which is made of them.
 type Config struct {
-	Listen    []string   // host:port each
+	Listen    []string   // host:port each, the folder of a Unix socket, or @name
+	Socket    Socket     // how Unix sockets appear
 	Databases []Database // what clients may ask for
 	Users     []User     // who has values of their own
 	Auth      Auth       // how clients prove who they are
@@ -151,6 +152,7 @@ type Cancel struct {
 func Default() Config {
 	return Config{
 		Auth:     Auth{FailedDelay: 5 * time.Second},
+		Socket:   Socket{Mode: "0777"},
 		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,7 +178,7 @@ func TestValidate(t *testing.T) {
 		{"cert without certificates", func(c *Config) { c.Auth.Method = Cert }, []string{`auth_type = "cert" needs client_tls_sslmode = verify-ca or verify-full`}},
 		{"direct and prefer", func(c *Config) { c.Databases[0].TLS.Negotiation = Give(NegotiateDirect) }, []string{"needs sslmode = require"}},
 		{"zero value", func(c *Config) { *c = Config{} }, []string{
-			`default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
+			`unix_socket_mode = ""`, `default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
 			`cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`, "listen is empty", "there is no database",
 		}},
 	} {
@@ -292,6 +293,27 @@ func TestDescribe(t *testing.T) {
 		c := Default()
 		if err := Set(&c, d.Name, d.Default); err != nil {
 			t.Errorf("the default of %s is not what Set takes: %v", d.Name, err)
+		}
+	}
+}
+
+func TestListeners(t *testing.T) {
+	for _, c := range []struct {
+		listen []string
+		want   []Listener
+	}{
+		{[]string{"127.0.0.1:6432"}, []Listener{{"tcp", "127.0.0.1:6432"}}},
+		{[]string{"/run/x", "[::1]:7000"}, []Listener{{"unix", "/run/x/.s.PGSQL.7000"}, {"tcp", "[::1]:7000"}}},
+		{[]string{"127.0.0.1:0", "/run/x/", "@x"}, []Listener{{"tcp", "127.0.0.1:0"}, {"unix", "/run/x/.s.PGSQL.6432"}, {"unix", "@x/.s.PGSQL.6432"}}},
+		{[]string{"/run/x:1", "@x:2"}, []Listener{{"unix", "/run/x/.s.PGSQL.1"}, {"unix", "@x/.s.PGSQL.2"}}},
+	} {
+		conf := good()
+		conf.Listen = c.listen
+		if err := Validate(conf); err != nil {
+			t.Errorf("%v: %v", c.listen, err)
+		}
+		if got := conf.Listeners(); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v, want %v", c.listen, got, c.want)
 		}
 	}
 }

@@ -9,8 +9,12 @@ import (
 // general is the table of the settings that there are once, in the order in which they are documented and checked.
 func general() []setting[Config] {
 	return []setting[Config]{
-		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's",
-			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT", list: func(c *Config) *[]string { return &c.Listen }},
+		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's, IPv4 and IPv6. A Unix socket by its folder, as in `/run/cancello`, or by `@NAME` in the abstract namespace: it is called `.s.PGSQL.PORT`, where PORT is that of the first TCP address unless it is said, as in `/run/cancello:6433`",
+			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT, folders of Unix sockets, and @NAME", list: func(c *Config) *[]string { return &c.Listen }},
+		{name: "unix_socket_mode", when: Restart, about: "who may connect to the Unix sockets listened on, as for chmod",
+			allowed: "an octal number in quotes", refused: badMode, text: func(c *Config) *string { return &c.Socket.Mode }},
+		{name: "unix_socket_group", when: Restart, about: "the group that owns them", absent: "the process's own",
+			allowed: "the name or number of a group", text: func(c *Config) *string { return &c.Socket.Group }},
 		{name: "allow_remote_trust", flag: "--allow-remote-trust", about: "lets `auth_type = \"trust\"` listen on an address that others can reach",
 			yes: func(c *Config) *bool { return &c.AllowRemoteTrust }},
 		{name: "http", when: Restart, flag: "--http", about: "where `/healthz`, `/readyz` and `/metrics` are served, without a password: a port alone, as in `9090`, is for this machine only",
@@ -116,7 +120,7 @@ func Describe() []Description {
 
 // pgbouncerNames are names that PgBouncer has for what is called otherwise here.
 func pgbouncerNames() [][2]string {
-	return [][2]string{{"listen_addr", "listen"}, {"listen_port", "listen"}, {"auth", "auth_type"}}
+	return [][2]string{{"listen_addr", "listen"}, {"listen_port", "listen"}, {"unix_socket_dir", "listen"}, {"auth", "auth_type"}}
 }
 
 // Set gives one setting a value, as in --set KEY=VALUE. A time is a number of seconds, as in PgBouncer, or a number

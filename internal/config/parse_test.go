@@ -78,7 +78,8 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen:           []string{"127.0.0.1:6432", "[::1]:6432"},
+		Listen:           []string{"127.0.0.1:6432", "[::1]:6432", "/run/cancello"},
+		Socket:           Socket{"0770", "postgres"},
 		AllowRemoteTrust: true,
 		Auth:             Auth{Method: SCRAM, File: "users.txt", FailedDelay: 2 * time.Second, AdminUsers: []string{"root"}, StatsUsers: []string{"eve", "mallory"}},
 		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50},

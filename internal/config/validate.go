@@ -1,10 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -36,62 +34,6 @@ func check[T any](at []string, prefix string, table []setting[T], c *T) (faults 
 	return faults
 }
 
-func checkListen(c *Config) (faults []*Fault) {
-	at := []string{"listen"}
-	if len(c.Listen) == 0 {
-		faults = append(faults, fault(at, "listen is empty: give at least one address as HOST:PORT"))
-	}
-	for i, addr := range c.Listen {
-		host, err := splitAddr(addr)
-		if err != nil {
-			faults = append(faults, fault(at, "listen = %q: %w", addr, err))
-			continue
-		}
-		if before(c.Listen, i, addr) {
-			faults = append(faults, fault(at, "listen = %q is given twice: leave one out", addr))
-		}
-		if c.Auth.Method == Trust && !c.AllowRemoteTrust && !loopback(host) {
-			faults = append(faults, fault(at, "listen = %q with auth_type = \"trust\" would let in anybody who can reach it: "+
-				"use --auth scram-sha-256, listen on 127.0.0.1 or ::1, or say --allow-remote-trust", addr))
-		}
-	}
-	return faults
-}
-
-func before(list []string, i int, s string) bool {
-	for _, t := range list[:i] {
-		if t == s && !strings.HasSuffix(s, ":0") {
-			return true
-		}
-	}
-	return false
-}
-
-// splitAddr reads HOST:PORT; the host may be empty, which is every address, and an IPv6 address is in brackets.
-// Port 0 asks the system for a free one.
-func splitAddr(addr string) (host string, err error) {
-	i := strings.LastIndexByte(addr, ':')
-	if i < 0 {
-		return "", errors.New("the port is missing: give HOST:PORT")
-	}
-	host, port := addr[:i], addr[i+1:]
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return "", errors.New("the port must be a number from 0 to 65535")
-	}
-	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		return host[1 : len(host)-1], nil
-	}
-	switch {
-	case strings.ContainsAny(host, ":[]"):
-		return "", errors.New("an IPv6 address is written in brackets, as [::1]:6432")
-	case host == "*":
-		return "", errors.New("for every address leave the host out, as :6432")
-	case strings.ContainsAny(host, " \t/"):
-		return "", errors.New("the host must be a name or an address")
-	}
-	return host, nil
-}
-
 // HTTPAddr is what to listen on for HTTP: a port alone is one of this machine's, for itself.
 func HTTPAddr(value string) string {
 	if value == "" || strings.Contains(value, ":") {
@@ -105,27 +47,10 @@ func refuseHTTP(value string) string {
 	if value == "" {
 		return ""
 	}
-	if _, err := splitAddr(HTTPAddr(value)); err != nil {
+	if _, _, err := splitAddr(HTTPAddr(value)); err != nil {
 		return err.Error()
 	}
 	return ""
-}
-
-// loopback is sure: a name that merely resolves to a loopback address isn't taken for one.
-func loopback(host string) bool {
-	if host == "localhost" || host == "::1" {
-		return true
-	}
-	parts := strings.Split(host, ".")
-	if len(parts) != 4 || parts[0] != "127" {
-		return false
-	}
-	for _, p := range parts {
-		if n, err := strconv.ParseUint(p, 10, 8); err != nil || strconv.FormatUint(n, 10) != p {
-			return false
-		}
-	}
-	return true
 }
 
 func checkDatabases(c *Config) (faults []*Fault) {

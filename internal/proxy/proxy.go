@@ -103,11 +103,11 @@ func New(s Settings) (*Proxy, error) {
 
 // Start listens on every configured address and runs the loop. After an error nothing listens; Stop is still due.
 func (p *Proxy) Start() error {
-	for _, addr := range p.set.Config.Listen {
-		ln, err := net.Listen("tcp", addr)
+	for _, l := range p.set.Config.Listeners() {
+		ln, err := open(l, &p.set.Config)
 		if err != nil {
 			p.closeListeners()
-			return listenError(addr, err)
+			return err
 		}
 		p.listeners = append(p.listeners, ln)
 	}

@@ -40,7 +40,7 @@ type visit struct {
 func (p *Proxy) receive(nc net.Conn) {
 	unbind := p.bind(nc)
 	defer unbind()
-	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: nc.RemoteAddr().String(), began: time.Now()}
+	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: remoteName(nc), began: time.Now()}
 	v.short = p.fds.mayStay(nc)
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
@@ -153,7 +153,7 @@ func (v *visit) hangUp() {
 	if v.tls != nil && !v.mute && v.p.ctx.Err() == nil {
 		v.tls.CloseWrite() // it sets a deadline of its own
 	}
-	if tcp, ok := v.raw.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
+	if half, ok := v.raw.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
 	v.raw.SetReadDeadline(time.Now().Add(lingerTime))

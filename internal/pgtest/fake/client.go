@@ -24,10 +24,14 @@ type Client struct {
 	r *bufio.Reader
 }
 
-// Dial connects to addr; the connection is closed with the test.
+// Dial connects to addr, HOST:PORT or the path of a Unix socket (@NAME for an abstract one); the connection is closed with the test.
 func Dial(t testing.TB, addr string) *Client {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, Patience)
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") || strings.HasPrefix(addr, "@") {
+		network = "unix"
+	}
+	nc, err := net.DialTimeout(network, addr, Patience)
 	if err != nil {
 		t.Fatalf("fake client: %v", err)
 	}
