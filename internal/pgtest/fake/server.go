@@ -293,6 +293,9 @@ type behind struct {
 
 func (b behind) Read(p []byte) (int, error) { return b.r.Read(p) }
 
+// CloseWrite sends FIN, without a close_notify.
+func (b behind) CloseWrite() error { return b.Conn.(*net.TCPConn).CloseWrite() }
+
 // readPacket reads a startup packet and returns what follows its length.
 func readPacket(r io.Reader) ([]byte, error) {
 	var h [4]byte
