@@ -129,7 +129,27 @@ func (m *model) Servers(context.Context) ([]event.ServerState, error) {
 		{Server: 5, User: "ann", Database: "shop", Remote: "db.example.com:5432", State: "active", DialedAt: 41 * time.Second,
 			RequestAt: 99 * time.Second, PID: 4711, Client: 1073741825, ApplicationName: "psql", Statements: 2, CloseNeeded: closing},
 		{Server: 6, User: "bob", Database: "other", Remote: "/run/postgresql:5433", State: "new", DialedAt: 98 * time.Second},
+		{Server: 7, User: "bob", Database: "other", Remote: "/run/postgresql:5433", State: "idle", DialedAt: 97 * time.Second},
 	}, nil
+}
+
+// What the process holds is more than nothing, and what is used of it is not more than all.
+func TestShowMem(t *testing.T) {
+	a, err := newTestConsole().show(t.Context(), []word{{text: "mem"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, row := range a.table.rows {
+		names[row[0].(string)] = true
+		used, free, total := row[2].(int64), row[3].(int64), row[4].(int64)
+		if used <= 0 || free < 0 || total != used+free {
+			t.Errorf("%v", row)
+		}
+	}
+	if !names["heap"] || !names["stacks"] || !names["runtime"] {
+		t.Errorf("shown: %v", names)
+	}
 }
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)

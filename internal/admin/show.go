@@ -24,7 +24,7 @@ type view struct {
 
 // views is what SHOW shows. Columns that PgBouncer has are named and ordered as there.
 func views() []view {
-	return []view{
+	return append([]view{
 		{"POOLS", poolColumns(), (*Console).showPools},
 		{"CLIENTS", socketColumns(), (*Console).showClients},
 		{"SERVERS", socketColumns(), (*Console).showServers},
@@ -34,7 +34,7 @@ func views() []view {
 		{"CONFIG", columns("key", "value", "default", "changeable"), (*Console).showConfig},
 		{"STATE", columns("key", "value"), (*Console).showState},
 		{"VERSION", columns("version"), (*Console).showVersion},
-	}
+	}, moreViews()...)
 }
 
 // parameters are the settings that a driver wants to be told, or asks for.
@@ -109,7 +109,9 @@ func (c *Console) show(ctx context.Context, words []word) (*answer, error) {
 func help() string {
 	var names []string
 	for _, v := range views() {
-		names = append(names, v.name)
+		if v.name != "FDS" { // which only says why it isn't there
+			names = append(names, v.name)
+		}
 	}
 	text := "Console usage\nDETAIL:\n\tSHOW HELP|" + strings.Join(names, "|")
 	for _, o := range orders() {
