@@ -80,12 +80,6 @@ type DialFailed struct {
 	Reason                 string
 }
 
-// LoginRefused: a client was refused: it could not prove who it is, or there was no place for it.
-type LoginRefused struct {
-	User, Database, Remote string
-	Code, Reason           string
-}
-
 // UpstreamFailing: servers can't be opened at one of several upstreams; until it is back the others serve.
 type UpstreamFailing struct{ Upstream, Reason string }
 

@@ -7,6 +7,7 @@
 //
 // Invariants: Emit never blocks and never allocates without bound, whatever the log's destination does: lines
 // wait in a queue of a fixed length and a goroutine of the Sink writes them. A full queue drops lines, never
-// counts; how many were dropped is a line of its own. Every CancelSettled is counted by its outcome. No
+// counts; how many were dropped is a line of its own. Every CancelSettled is counted by its outcome. Lines of
+// refused logins, which anybody can cause, are sampled, and so said. No
 // secret can appear, since no event carries one.
 package obs

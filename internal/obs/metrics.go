@@ -56,7 +56,7 @@ func histogram(d *prometheus.Desc, h event.Histogram, labels ...string) promethe
 var (
 	cancels        = desc("cancels_total", "CancelRequests, and cancels of Cancello's own for clients that vanished, by outcome.", "outcome")
 	cancelDuration = desc("cancel_duration_seconds", "From the CancelRequest to its outcome, by outcome.", "outcome")
-	loginsRefused  = desc("logins_refused_total", "Clients that were not let in.")
+	loginsRefused  = desc("logins_refused_total", "Clients that were not let in, by reason.", "reason")
 	clientsLeft    = desc("clients_left_total", "Clients that are gone.")
 	serversOpened  = desc("servers_opened_total", "Server connections that were opened.")
 	serversClosed  = desc("servers_closed_total", "Server connections that are gone.")
@@ -85,7 +85,9 @@ func (c *countCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- counter(cancels, h.Count(), name)
 		ch <- histogram(cancelDuration, h, name)
 	}
-	ch <- counter(loginsRefused, s.refused.Load())
+	for i := range s.refused {
+		ch <- counter(loginsRefused, s.refused[i].Load(), event.Refusal(i).String())
+	}
 	ch <- counter(clientsLeft, s.left.Load())
 	ch <- counter(serversOpened, s.opened.Load())
 	ch <- counter(serversClosed, s.closures.Load())
@@ -187,7 +189,7 @@ func (s *Sink) count(e event.Event) {
 		s.took[e.Outcome].Observe(max(e.Took, time.Duration(0)))
 		s.counts.Unlock()
 	case event.LoginRefused:
-		s.refused.Add(1)
+		s.refused[e.Why()].Add(1)
 	case event.ClientLeft:
 		s.left.Add(1)
 	case event.ServerOpened:

@@ -36,7 +36,9 @@ func TestMetrics(t *testing.T) {
 	s.Emit(event.CancelSettled{Outcome: event.Cancelled, Took: 4 * time.Millisecond})
 	s.Emit(event.CancelSettled{Outcome: event.Cancelled, Took: time.Millisecond})
 	s.Emit(event.CancelSettled{Outcome: event.Unqueued, Took: time.Microsecond})
-	s.Emit(event.LoginRefused{})
+	s.Emit(event.LoginRefused{Code: "53300"})
+	s.Emit(event.LoginRefused{Code: "28P01"})
+	s.Emit(event.LoginRefused{Code: "28P01"})
 	s.Emit(event.DialFailed{})
 	for range 3 {
 		s.Emit(event.ServerOpened{})

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cancello/internal/event"
 )
@@ -18,7 +19,9 @@ type Sink struct {
 	counts sync.Mutex
 	took   [event.Outcomes]event.Histogram
 
-	refused, left, opened, closures, dialsFailed atomic.Uint64
+	refused [event.Refusals]atomic.Uint64
+
+	left, opened, closures, dialsFailed atomic.Uint64
 
 	dropped     atomic.Uint64 // since the log was told last
 	droppedEver atomic.Uint64
@@ -66,14 +69,33 @@ func (s *Sink) Close() {
 // write is the one goroutine of the Sink.
 func (s *Sink) write() {
 	defer close(s.done)
-	for e := range s.queue {
-		if n := s.dropped.Swap(0); n > 0 {
-			s.log.Warn("log lines dropped: the log's destination is too slow", "lines", n)
+	var refusals sampler
+	look := time.NewTicker(sampleEvery)
+	defer look.Stop()
+	for open := true; open; {
+		var e event.Event
+		select {
+		case e, open = <-s.queue:
+		case <-look.C:
 		}
-		writeLine(s.log, e)
+		s.tellDropped()
+		s.tellHeld(refusals.due(time.Now()))
+		if _, refused := e.(event.LoginRefused); e != nil && (!refused || refusals.pass(time.Now())) {
+			writeLine(s.log, e)
+		}
 	}
+	s.tellHeld(refusals.held)
+}
+
+func (s *Sink) tellDropped() {
 	if n := s.dropped.Swap(0); n > 0 {
 		s.log.Warn("log lines dropped: the log's destination is too slow", "lines", n)
+	}
+}
+
+func (s *Sink) tellHeld(n int) {
+	if n > 0 {
+		s.log.Warn("more logins refused: lines were left out, counts were not", "lines", n)
 	}
 }
 

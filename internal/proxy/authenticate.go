@@ -8,14 +8,13 @@ import (
 	"sync"
 
 	"cancello/internal/auth"
-	"cancello/internal/event"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
 )
 
 // authenticate asks the client for what the method wants. A sqlstate.Error is for the client; what the log may know
 // beyond it is emitted here.
-func (v *visit) authenticate(user, database string) error {
+func (v *visit) authenticate(user string) error {
 	var nonce [16]byte
 	random(nonce[:])
 	x := v.p.access.Load().verifier.Begin(user, nonce[:])
@@ -26,7 +25,7 @@ func (v *visit) authenticate(user, database string) error {
 	v.proven = !x.Done()
 	if x.WantsCertificate() {
 		if err := x.Certificate(commonNames(v.tls)); err != nil {
-			v.notAuthenticated(user, database, x.Reason(), err)
+			v.notAuthenticated(x.Reason(), err)
 			return err
 		}
 	}
@@ -51,9 +50,12 @@ func (v *visit) authenticate(user, database string) error {
 			err = step()
 		}
 		if err != nil {
-			v.notAuthenticated(user, database, x.Reason(), err)
+			v.notAuthenticated(x.Reason(), err)
 			return err
 		}
+	}
+	if v.proven {
+		v.judged(true)
 	}
 	v.p.derived.put(user, x.Derived())
 	v.p.lent.put(user, x.LoginKeys())
@@ -64,13 +66,16 @@ func (v *visit) authenticate(user, database string) error {
 	return nil
 }
 
-// notAuthenticated tells the log, which may know more than the client.
-func (v *visit) notAuthenticated(user, database, reason string, err error) {
+// notAuthenticated tells the log, which may know more than the client, and whoever counts failures.
+func (v *visit) notAuthenticated(reason string, err error) {
 	var said sqlstate.Error
 	if !errors.As(err, &said) {
 		return
 	}
-	v.p.set.Emit(event.LoginRefused{User: user, Database: database, Remote: v.remote, Code: said.Code, Reason: reason})
+	v.refused(said.Code, reason)
+	if said.Code == sqlstate.CodeInvalidPassword || said.Code == sqlstate.CodeInvalidAuthorization {
+		v.judged(false)
+	}
 }
 
 // passwordMessage reads the body of a 'p' message. A client that closes here, to ask its user for the password, is

@@ -21,6 +21,7 @@ type lobby struct {
 type place struct {
 	nc      net.Conn
 	element *list.Element // nil once it has left
+	told    chan struct{} // closed when it is evicted; nil for one that reads, whom its deadline tells
 	evicted bool
 }
 
@@ -44,6 +45,15 @@ func (l *lobby) linger(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	pl := &place{nc: nc}
+	pl.element = l.queue.PushFront(pl)
+	return pl
+}
+
+// wait is linger for a connection that reads nothing and has to be told when it is to go.
+func (l *lobby) wait(nc net.Conn) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pl := &place{nc: nc, told: make(chan struct{})}
 	pl.element = l.queue.PushFront(pl)
 	return pl
 }
@@ -87,4 +97,7 @@ func (l *lobby) evict() {
 	pl := l.queue.Remove(front).(*place)
 	pl.element, pl.evicted = nil, true
 	pl.nc.SetDeadline(longAgo)
+	if pl.told != nil {
+		close(pl.told)
+	}
 }

@@ -30,11 +30,15 @@ func (v *visit) login(s wire.Startup) error {
 	}
 	r := engine.Request{Remote: v.remote, Local: v.raw.LocalAddr().String(), Version: n.Version}
 	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
+	v.user, v.database = r.User, r.Database
 	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {
 		return sqlstate.Draining()
 	}
 	if v.short != nil {
 		return v.short
+	}
+	if err := v.slow(); err != nil {
+		return err
 	}
 	limit := v.p.config.Load().Pool.MaxClientConn
 	defer v.p.loggingIn.Add(-1)
@@ -44,7 +48,7 @@ func (v *visit) login(s wire.Startup) error {
 	if r.User == "" {
 		return sqlstate.NoUserName()
 	}
-	if err := v.authenticate(r.User, r.Database); err != nil {
+	if err := v.authenticate(r.User); err != nil {
 		return err
 	}
 	if v.p.wantsConsole(r.Database) {

@@ -55,6 +55,7 @@ type Proxy struct {
 	derived   derivedRing // of clients
 	loginKeys loginRing   // for servers
 	lent      lentRing    // by clients, for servers
+	brake     brake       // of addresses whose logins fail
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
@@ -85,6 +86,7 @@ func New(s Settings) (*Proxy, error) {
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
+	p.brake.began = time.Now()
 	p.lobby = newLobby(p.fds.room(&s.Config))
 	p.access.Store(&access{s.Verifier, s.Passwords})
 	if s.TLS == nil {

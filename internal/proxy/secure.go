@@ -10,7 +10,6 @@ import (
 	"net"
 	"strings"
 
-	"cancello/internal/event"
 	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 )
@@ -78,7 +77,7 @@ func (v *visit) handshake(read []byte) error {
 // handshakeFailed tells the log of what the client did wrong; that it went away or took too long is nothing.
 func (v *visit) handshakeFailed(err error) error {
 	if v.p.ctx.Err() == nil && !isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, io.EOF) {
-		v.p.set.Emit(event.LoginRefused{Remote: v.remote, Code: sqlstate.CodeProtocolViolation, Reason: "TLS: " + netReason(err)})
+		v.refused(sqlstate.CodeProtocolViolation, "TLS: "+netReason(err))
 	}
 	return fmt.Errorf("TLS handshake: %v", err) // not wrapped: a timeout here is no reason to say something in clear
 }

@@ -31,6 +31,9 @@ type visit struct {
 	deadline time.Time
 	ctx      context.Context // ends at the deadline, or with the Proxy
 	short    error           // its descriptor is one of those kept for cancels
+	user     string          // it asks to be, once it has said so
+	database string          // it asks for
+	told     bool            // its refusal was emitted
 	proven   bool            // the client was asked for a proof of who it is
 	long     bool            // its protocol has long keys
 	guest    *Guest          // it asked for the console, and may speak to it
@@ -100,6 +103,7 @@ func (v *visit) refuse(err error) {
 	case errors.As(err, &version):
 		said = sqlstate.UnsupportedProtocol(version.Error())
 		if version.Asked.Major() < wire.V30.Major() {
+			v.refused(said.Code, said.Message)
 			v.say(oldError(said))
 			return
 		}
@@ -110,7 +114,17 @@ func (v *visit) refuse(err error) {
 	default:
 		return
 	}
+	v.refused(said.Code, said.Message)
 	v.say(appendError(nil, said))
+}
+
+// refused tells the log and the metrics, once.
+func (v *visit) refused(code, reason string) {
+	if v.told {
+		return
+	}
+	v.told = true
+	v.p.set.Emit(event.LoginRefused{User: v.user, Database: v.database, Remote: v.remote, Code: code, Reason: reason})
 }
 
 // farewell bounds how long the last word to a client may take.

@@ -102,6 +102,14 @@ func PasswordFailed(user string) Error {
 	return New(SeverityFatal, CodeInvalidPassword, "password authentication failed for user "+quote(user))
 }
 
+// TooManyFailedLogins: as many logins as may wait because others from their address failed, wait already.
+func TooManyFailedLogins() Error {
+	e := New(SeverityFatal, CodeTooManyConnections, "too many logins from this address wait because others failed")
+	e.Detail = "Logins from an address from which many have failed are made to wait for failed_login_delay."
+	e.Hint = "Find the program with the wrong password; the log of Cancello names its user."
+	return e
+}
+
 // CertificateMissing: clients prove who they are by a certificate, and this one has none. The message is PostgreSQL's.
 func CertificateMissing() Error {
 	return New(SeverityFatal, CodeInvalidAuthorization, "connection requires a valid client certificate")

@@ -1,0 +1,37 @@
+package obs
+
+import "time"
+
+// What a sampler lets through.
+const (
+	sampleLines = 20
+	sampleEvery = time.Second
+)
+
+// sampler thins out lines that somebody outside can cause at will: sampleLines in each sampleEvery get through, the
+// others are held back and told of by their number.
+type sampler struct {
+	begun time.Time // of the interval
+	lines int       // let through in it
+	held  int       // held back since that was told
+}
+
+// pass says whether a line gets through now.
+func (s *sampler) pass(now time.Time) bool {
+	if now.Sub(s.begun) >= sampleEvery {
+		s.begun, s.lines = now, 0
+	}
+	if s.lines++; s.lines > sampleLines {
+		s.held++
+		return false
+	}
+	return true
+}
+
+// due says how many lines were held back, once their interval is over; 0: there is nothing to tell.
+func (s *sampler) due(now time.Time) (held int) {
+	if s.held > 0 && now.Sub(s.begun) >= sampleEvery {
+		held, s.held = s.held, 0
+	}
+	return held
+}

@@ -1,0 +1,74 @@
+package obs
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cancello/internal/event"
+)
+
+func TestSampler(t *testing.T) {
+	var s sampler
+	now := time.Unix(1000, 0)
+	pass := func(n int) (passed int) {
+		for range n {
+			if s.pass(now) {
+				passed++
+			}
+		}
+		return passed
+	}
+	if got := pass(sampleLines + 5); got != sampleLines {
+		t.Errorf("%d lines got through, want %d", got, sampleLines)
+	}
+	if s.due(now) != 0 {
+		t.Error("it tells within the interval")
+	}
+	now = now.Add(sampleEvery)
+	if got := s.due(now); got != 5 {
+		t.Errorf("%d were held back, want 5", got)
+	}
+	if s.due(now) != 0 {
+		t.Error("it tells twice")
+	}
+	if got := pass(sampleLines); got != sampleLines {
+		t.Errorf("%d lines got through, want %d", got, sampleLines)
+	}
+}
+
+// A flood of refusals is a few lines and a number. Other lines are all there, and so are the counts.
+func TestRefusalsAreSampled(t *testing.T) {
+	var out bytes.Buffer
+	s := New(plain(&out))
+	const flood = 1000
+	for i := range flood {
+		s.Emit(event.LoginRefused{Remote: fmt.Sprint(i), Code: "28P01"})
+		s.Emit(event.ClientJoined{PID: uint32(i)})
+	}
+	s.Close()
+	lines, said := 0, 0
+	for line := range strings.Lines(out.String()) {
+		var n int
+		if _, after, ok := strings.Cut(line, "counts were not\" lines="); ok {
+			if _, err := fmt.Sscan(after, &n); err != nil {
+				t.Fatal(err)
+			}
+			said += n
+		}
+		if strings.Contains(line, "login refused") {
+			lines++
+		}
+	}
+	if lines+said != flood || lines < sampleLines || said == 0 {
+		t.Errorf("%d lines, and %d told of, want %d together", lines, said, flood)
+	}
+	if n := strings.Count(out.String(), "client joined"); n != flood {
+		t.Errorf("%d other lines, want %d", n, flood)
+	}
+	if n := s.refused[event.RefusedPassword].Load(); n != flood {
+		t.Errorf("%d counted, want %d", n, flood)
+	}
+}
