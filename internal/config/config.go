@@ -15,6 +15,7 @@ type Config struct {
 	Timeouts  Timeouts
 	Cancel    Cancel
 	TLS       TLS
+	Network   Network // of TCP connections
 	// AllowRemoteTrust lets Trust listen on an address that is not loopback.
 	AllowRemoteTrust bool
 	HTTP             string // where health and metrics are served, as HOST:PORT or PORT; empty: nowhere
@@ -66,6 +67,7 @@ type Database struct {
 	ServerIdle Override[time.Duration]
 	Balance    Override[Balance] // in which order several hosts are tried
 	TLS        DatabaseTLS
+	Network    DatabaseNetwork
 }
 
 // User is what holds for clients that log in under one name, in place of what is general and of what their database
@@ -151,6 +153,7 @@ type Cancel struct {
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
 func Default() Config {
 	return Config{
+		Network:  Network{Keepalive: true},
 		Auth:     Auth{FailedDelay: 5 * time.Second},
 		Socket:   Socket{Mode: "0777"},
 		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},

@@ -14,7 +14,8 @@ const DefaultPort = 5432
 
 // ParseDSN reads where and as whom a server is reached: a URL (postgres:// or postgresql://) or a key=value string,
 // both as libpq has them (libpq-connstring). What is allowed: host (an address, a name, the folder of a Unix
-// socket; several with commas between them), port, load_balance_hosts, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation and channel_binding; anything else is an error. No host is localhost, no port
+// socket; several with commas between them), port, load_balance_hosts, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, channel_binding, and what
+// libpq has of keepalives; anything else is an error. No host is localhost, no port
 // DefaultPort. The database is the name clients ask for, too; none is any ("*", passed on as asked).
 //
 // An error never repeats a part of the DSN that could be a slipped part of a password.
@@ -51,6 +52,8 @@ func cutScheme(dsn string) (rest string, ok bool) {
 // dsnParams is what was given, as text.
 type dsnParams struct {
 	host, port, loadBalance, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, channelBinding string
+
+	keepalives, keepCount, keepIdle, keepInterval, userTimeout string
 }
 
 // field is where a parameter goes; nil for one that can't be given.
@@ -62,6 +65,16 @@ func (p *dsnParams) field(name string) *string {
 		return &p.port
 	case "load_balance_hosts":
 		return &p.loadBalance
+	case "keepalives":
+		return &p.keepalives
+	case "keepalives_count":
+		return &p.keepCount
+	case "keepalives_idle":
+		return &p.keepIdle
+	case "keepalives_interval":
+		return &p.keepInterval
+	case "tcp_user_timeout":
+		return &p.userTimeout
 	case "dbname":
 		return &p.dbname
 	case "user":
@@ -85,7 +98,8 @@ func (p *dsnParams) field(name string) *string {
 }
 
 func dsnNames() []string {
-	return []string{"host", "port", "load_balance_hosts", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "channel_binding"}
+	return []string{"host", "port", "load_balance_hosts", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation", "channel_binding",
+		"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"}
 }
 
 // libpqNames are parameters that libpq has and a DSN for Cancello can't. A name is only repeated in an error when it
@@ -93,12 +107,11 @@ func dsnNames() []string {
 func libpqNames() []string {
 	return []string{
 		"application_name", "channel_binding", "client_encoding", "connect_timeout", "fallback_application_name",
-		"gssdelegation", "gssencmode", "gsslib", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
-		"keepalives_interval", "krbsrvname", "max_protocol_version", "min_protocol_version",
+		"gssdelegation", "gssencmode", "gsslib", "hostaddr", "krbsrvname", "max_protocol_version", "min_protocol_version",
 		"options", "passfile", "replication", "require_auth", "requirepeer", "requiressl", "service", "servicefile",
 		"sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslkeylogfile", "sslnegotiation",
 		"sslpassword", "sslrootcert", "sslsni", "ssl_max_protocol_version", "ssl_min_protocol_version",
-		"target_session_attrs", "tcp_user_timeout",
+		"target_session_attrs",
 	}
 }
 
@@ -140,6 +153,9 @@ func (p *dsnParams) database() (Database, error) {
 		return d, err
 	}
 	var err error
+	if d.Network, err = p.network(); err != nil {
+		return d, err
+	}
 	d.TLS, err = p.tls()
 	return d, err
 }

@@ -61,7 +61,7 @@ func FuzzParseDSN(f *testing.F) {
 	f.Fuzz(func(t *testing.T, dsn string) {
 		d, err := ParseDSN(dsn)
 		if err != nil {
-			if d != (Database{}) || !strings.HasPrefix(err.Error(), "upstream DSN: ") || len(err.Error()) > 400 {
+			if d != (Database{}) || !strings.HasPrefix(err.Error(), "upstream DSN: ") || len(err.Error()) > 600 {
 				t.Fatalf("%v, %v", d, err)
 			}
 			return
@@ -77,7 +77,7 @@ func FuzzParseDSN(f *testing.F) {
 // tlsOf is what a database says of TLS.
 func tlsOf(d Database) (text string) {
 	for _, one := range said(ofDatabase(), &d) {
-		if strings.HasPrefix(one, "ssl") || strings.HasPrefix(one, "channel_binding") || strings.HasPrefix(one, "load_") || strings.HasPrefix(one, "port=") && d.Ports != "" {
+		if strings.HasPrefix(one, "ssl") || strings.HasPrefix(one, "channel_binding") || strings.HasPrefix(one, "load_") || strings.HasPrefix(one, "keep") || strings.HasPrefix(one, "tcp") || strings.HasPrefix(one, "port=") && d.Ports != "" {
 			text += " " + one
 		}
 	}

@@ -4,7 +4,7 @@ import "time"
 
 // ofDatabase is the table of what [databases.NAME] may say.
 func ofDatabase() []setting[Database] {
-	return []setting[Database]{
+	return append([]setting[Database]{
 		{name: "host", when: NextLease, about: "where PostgreSQL is: a name, an address, or the folder of a Unix socket. Several, in a list or with commas between them, are tried in the order of `load_balance_hosts`; one that fails is left aside for a while",
 			several: true, allowed: "a name, an address or the folder of a Unix socket, or several", refused: badHosts, text: func(d *Database) *string { return &d.Host }},
 		{name: "port", when: NextLease, about: "its port; one for each where they differ, as in `[5432, 5433]`", min: 1, max: 65535, several: true,
@@ -35,7 +35,7 @@ func ofDatabase() []setting[Database] {
 			given: func(d *Database) *bool { return &d.TLS.Binding.Given }, word: func(d *Database) choice { return &d.TLS.Binding.Value }},
 		{name: "sslnegotiation", about: "how TLS begins: by a request, or directly, which PostgreSQL 17 and later know", absent: "postgres", words: negotiations(),
 			given: func(d *Database) *bool { return &d.TLS.Negotiation.Given }, word: func(d *Database) choice { return &d.TLS.Negotiation.Value }},
-	}
+	}, ofDatabaseNetwork()...)
 }
 
 // ofUser is the table of what [users.NAME] may say.

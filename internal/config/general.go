@@ -8,7 +8,7 @@ import (
 
 // general is the table of the settings that there are once, in the order in which they are documented and checked.
 func general() []setting[Config] {
-	return []setting[Config]{
+	return append([]setting[Config]{
 		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's, IPv4 and IPv6. A Unix socket by its folder, as in `/run/cancello`, or by `@NAME` in the abstract namespace: it is called `.s.PGSQL.PORT`, where PORT is that of the first TCP address unless it is said, as in `/run/cancello:6433`",
 			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT, folders of Unix sockets, and @NAME", list: func(c *Config) *[]string { return &c.Listen }},
 		{name: "unix_socket_mode", when: Restart, about: "who may connect to the Unix sockets listened on, as for chmod",
@@ -75,7 +75,7 @@ func general() []setting[Config] {
 		{table: "tls", name: "server_tls_key_file", about: "its key, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Server.Key }},
 		{table: "tls", name: "tls_min_version", about: "the oldest version of TLS that is spoken, on both sides",
 			words: tlsVersions(), word: func(c *Config) choice { return &c.TLS.Min }},
-	}
+	}, ofNetwork()...)
 }
 
 // DefaultListen is where Cancello listens when nothing is said.

@@ -92,10 +92,12 @@ func TestFile(t *testing.T) {
 			Server: ServerTLS{Mode: SSLRequire, CA: "servers.pem", Cert: "gate.pem", Key: "gate.key"},
 			Min:    TLS13,
 		},
+		Network: Network{KeepCount: 3, KeepIdle: time.Minute, KeepInterval: 10 * time.Second, UserTimeout: 1500 * time.Millisecond},
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
 				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),
-				TLS: DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)}},
+				Network: DatabaseNetwork{Give(true), Give(5), Give(time.Duration(0)), Give(7 * time.Second), Give(2 * time.Second)},
+				TLS:     DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)}},
 			{Name: "inline", Host: "/run/postgresql", Port: 5432},
 			{Name: "dotted.name", Host: "localhost", Port: 5434},
 			{Name: "several", Host: "a,b", Port: 1, Ports: "1,2", Balance: Give(InOrder)},

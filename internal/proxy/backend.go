@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/loop"
 	"cancello/internal/wire"
@@ -15,15 +16,16 @@ import (
 // backend is a server connection as the driver remembers it: what a cancel for it needs. It is kept from hand-over
 // until its connection is closed and the last order for it has ended.
 type backend struct {
-	addr   net.Addr // that the session is connected to
-	pid    uint32
-	key    []byte     // secret; never leaves this package but in a CancelRequest to addr
-	tls    *serverTLS // what its session was encrypted with; nil: in clear
-	name   string     // of its database's entry
-	host   string     // as configured, for what its certificate must say
-	conn   engine.Conn
-	orders int  // being carried
-	closed bool // the connection is gone
+	addr    net.Addr // that the session is connected to
+	pid     uint32
+	key     []byte         // secret; never leaves this package but in a CancelRequest to addr
+	tls     *serverTLS     // what its session was encrypted with; nil: in clear
+	name    string         // of its database's entry
+	network config.Network // as its connection was opened with
+	host    string         // as configured, for what its certificate must say
+	conn    engine.Conn
+	orders  int  // being carried
+	closed  bool // the connection is gone
 }
 
 // The lengths a cancel key may have (protocol-message-formats-BackendKeyData).

@@ -116,7 +116,7 @@ func (p *Proxy) openOrder(ctx context.Context, b *backend) (nc net.Conn, hangUp 
 
 // openSame dials the address of b, and no other that its name or its database may have, and begins TLS, unless secrets is nil. hangUp is due if there is no error.
 func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (nc net.Conn, hangUp func(), err error) {
-	var d net.Dialer
+	d := dialer(b.network)
 	raw, err := d.DialContext(ctx, b.addr.Network(), b.addr.String())
 	if err != nil {
 		return nil, nil, err

@@ -75,7 +75,8 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 // connectOnce dials and logs in once.
 func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, secrets *serverTLS, w way) (*arrival, error) {
 	network, addr := address(t)
-	var d net.Dialer
+	settings := p.config.Load().NetworkOf(t.Entry)
+	d := dialer(settings)
 	nc, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -95,6 +96,7 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 		return nil, err
 	}
 	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted}
+	l.backend.network = settings
 	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
 	if encrypted != nil {
 		l.nc, l.backend.tls = encrypted, secrets

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,8 @@ import (
 // open listens on one place. The error is for people.
 func open(l config.Listener, c *config.Config) (net.Listener, error) {
 	if l.Network != "unix" {
-		ln, err := net.Listen(l.Network, l.Address)
+		own := net.ListenConfig{KeepAlive: -1} // keepClient sees to it
+		ln, err := own.Listen(context.Background(), l.Network, l.Address)
 		if err != nil {
 			return nil, listenError(l.Address, err)
 		}

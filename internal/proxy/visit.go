@@ -43,6 +43,7 @@ type visit struct {
 func (p *Proxy) receive(nc net.Conn) {
 	unbind := p.bind(nc)
 	defer unbind()
+	p.keepClient(nc)
 	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: remoteName(nc), began: time.Now()}
 	v.short = p.fds.mayStay(nc)
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
