@@ -38,6 +38,7 @@ check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
 	go vet ./...
 	go vet -tags invariants ./...
 	go tool staticcheck ./...
+	cd test/drivers/go && go vet ./...
 	go mod verify
 	go mod tidy -diff
 	go test ./internal/arch/...
@@ -64,6 +65,10 @@ others: ## look at PgBouncer, Pgpool-II, PGlite and psql-wire with `cancello che
 pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer, chromium: installs what is missing
 	@scripts/install-debian
 	@scripts/fetch-postgres
+
+.PHONY: drivers
+drivers: ## psycopg, asyncpg, pgjdbc, node-postgres, postgres.js, pgx, lib/pq: installs what is missing
+	@scripts/install-drivers
 
 # PostgreSQL 18 in the cache. Nothing is installed; where it can't be had, what needs it says so itself.
 .PHONY: cache

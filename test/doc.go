@@ -1,5 +1,5 @@
 // Package test holds the tests of the whole: Cancello as a process of its own in front of real PostgreSQL servers,
-// 15 and 18, with raw protocol clients, psql, pgbench and pgx before it.
+// 15 and 18, with raw protocol clients, psql, pgbench and the drivers before it (drivers/README.md).
 //
 // Bench side: nothing imports it, and it has no code but tests. It may import everything.
 //

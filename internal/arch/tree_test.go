@@ -41,12 +41,12 @@ func parse(path string, code []byte) (source, error) {
 	return source{path: path, fset: fset, file: file, code: code}, err
 }
 
-// tree parses every Go file of the module, whatever its build tags.
+// tree parses every Go file of the module, whatever its build tags. A folder with a go.mod of its own is another module.
 func tree(t *testing.T) []source {
 	t.Helper()
 	var all []source
 	walk(t, func(rel string, code []byte) {
-		if path.Ext(rel) != ".go" {
+		if path.Ext(rel) != ".go" || elsewhere(rel) {
 			return
 		}
 		s, err := parse(rel, code)
@@ -60,6 +60,16 @@ func tree(t *testing.T) []source {
 		t.Fatalf("%d Go files under %s: that is not the module", len(all), root)
 	}
 	return all
+}
+
+// elsewhere tells whether a file is one of another module inside our tree.
+func elsewhere(rel string) bool {
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(dir), "go.mod")); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // walk visits the files of the module, but for what is built, hidden, or test data.

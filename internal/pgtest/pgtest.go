@@ -92,13 +92,13 @@ func find(t testing.TB, major int) postgres.Install {
 	t.Helper()
 	in, err := postgres.Find(major)
 	if err != nil {
-		missing(t, err.Error())
+		Missing(t, err.Error())
 	}
 	return in
 }
 
-// missing ends a test that lacks a piece.
-func missing(t testing.TB, what string) {
+// Missing ends a test that lacks a piece: it is skipped, or fails where CI is set.
+func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("missing, and CI is set: %s", what)

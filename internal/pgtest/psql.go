@@ -53,7 +53,7 @@ func Program(t testing.TB, libpq int, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, ok := findProgram(name)
 	if !ok {
-		missing(t, name+": run `make pg`, or install the package postgresql-client")
+		Missing(t, name+": run `make pg`, or install the package postgresql-client")
 	}
 	cmd := exec.Command(path, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
@@ -64,7 +64,7 @@ func Program(t testing.TB, libpq int, name string, args ...string) *exec.Cmd {
 	if libpq != SystemLibpq {
 		in := find(t, libpq)
 		if in.LibDir == "" {
-			missing(t, "libpq of PostgreSQL "+in.Version+": it is not beside "+in.BinDir)
+			Missing(t, "libpq of PostgreSQL "+in.Version+": it is not beside "+in.BinDir)
 		}
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+in.LibDir)
 	}

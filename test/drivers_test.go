@@ -1,0 +1,406 @@
+package test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cancello/internal/pgtest"
+	"cancello/internal/pgtest/fake"
+	"cancello/internal/postgres"
+)
+
+// target is a server as a driver's program is told of it: see drivers/README.md.
+type target struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+	Database string `json:"database"`
+	Table    string `json:"table"`
+	SSLMode  string `json:"sslmode"`
+	RootCert string `json:"sslrootcert"`
+	Mode     string `json:"mode"`
+	Protocol string `json:"protocol"`
+}
+
+// answer is one line of a driver's program.
+type answer struct {
+	Driver  string `json:"driver"`
+	Version string `json:"version"`
+	Case    string `json:"case"`
+	Result  string `json:"result"`
+	Failed  string `json:"failed"`
+	Await   string `json:"await"`
+	End     bool   `json:"end"`
+}
+
+// directly is the mode of a target that is PostgreSQL itself.
+const directly = "direct"
+
+// ground is a PostgreSQL and what stands before it.
+type ground struct {
+	major   int
+	tls     bool
+	mode    string
+	address address
+	cluster *postgres.Cluster
+}
+
+func (g ground) String() string {
+	return fmt.Sprintf("%d %s %s", g.major, g.mode, map[bool]string{true: "TLS", false: "clear"}[g.tls])
+}
+
+// driverPassword is that of every driver's role. Over TLS it is asked for by SCRAM, in clear everybody is trusted.
+const driverPassword = "the drivers own"
+
+// lay starts the servers and gates of the matrix; gates is every ground, PostgreSQL itself first.
+func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
+	t.Helper()
+	lines := make([]string, len(roles))
+	for i, r := range roles {
+		lines[i] = fmt.Sprintf("%q %q", r, driverPassword)
+	}
+	users := userlist(t, lines...)
+	var grounds []ground
+	for _, major := range majors {
+		cert := a.Issue("postgres", "127.0.0.1")
+		c := pgtest.Start(t, major,
+			pgtest.Settings(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "max_connections": "200"}),
+			pgtest.Files(map[string][]byte{"server.crt": cert.PEM, "server.key": cert.KeyPEM}),
+			pgtest.HBA("local all all trust\nhostssl all postgres all trust\nhostssl all all all scram-sha-256\nhostnossl all all all trust\n"))
+		for _, r := range roles {
+			superuser(t, c, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", r, driverPassword))
+		}
+		for _, tls := range []bool{false, true} {
+			grounds = append(grounds, ground{major, tls, directly, direct(c), c})
+			for _, mode := range modes {
+				o := gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=disable"}, mode: mode, size: 2, set: []string{"max_prepared_statements=20"}}
+				if tls {
+					o.upstreams = []string{upstream(c, "", "") + "?sslmode=verify-full&sslrootcert=" + a.File}
+					o.auth, o.authFile = "scram-sha-256", users
+					_, more := front(a, "require")
+					o.set = append(o.set, more...)
+				}
+				grounds = append(grounds, ground{major, tls, mode, startGate(t, o).address, c})
+			}
+		}
+	}
+	return grounds
+}
+
+// role is the driver's user, whose pool it shares with its rivals alone.
+func (d driver) role() string {
+	return "drv_" + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToLower(d.name))
+}
+
+// conversation is what is said with a driver's program.
+type conversation struct {
+	t       testing.TB
+	in      io.WriteCloser
+	answers chan answer
+	said    *transcript // of stderr
+	who     answer
+	last    string // the case that was answered last
+}
+
+// start starts the program and hears who it is.
+func (d driver) start(t *testing.T) *conversation {
+	t.Helper()
+	cmd := d.prepare(t)
+	p := &conversation{t: t, answers: make(chan answer, 100), said: newTranscript()}
+	var err error
+	if p.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan struct{})
+	go func() { p.said.fill(stderr); close(said) }()
+	go func() {
+		defer close(p.answers)
+		lines := bufio.NewScanner(stdout)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var a answer
+			if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+				a = answer{Case: "protocol", Failed: fmt.Sprintf("%q: %v", lines.Text(), err)}
+			}
+			p.answers <- a
+		}
+	}()
+	t.Cleanup(func() {
+		p.in.Close()
+		for len(p.answers) > 0 {
+			<-p.answers
+		}
+		if t.Failed() {
+			_ = cmd.Process.Kill()
+		}
+		<-said
+		_ = wait(t, cmd)
+		if t.Failed() {
+			t.Logf("%s said:\n%s", d.name, p.said)
+		}
+	})
+	p.who = p.next()
+	return p
+}
+
+// next is the program's next line.
+func (p *conversation) next() answer {
+	p.t.Helper()
+	select {
+	case a, ok := <-p.answers:
+		if !ok {
+			p.t.Fatalf("the driver's program ended after %q", p.last)
+		}
+		p.last = a.Case + a.Await
+		return a
+	case <-time.After(2 * patience):
+		p.t.Fatalf("the driver's program said nothing for %s after %q", 2*patience, p.last)
+	}
+	return answer{}
+}
+
+// use has the program do its cases on a ground, and tells what each came to.
+func (p *conversation) use(d driver, g ground, rootCert string, tell func(name, result string)) {
+	p.t.Helper()
+	x := target{Host: g.address.host, Port: g.address.port, User: d.role(), Password: driverPassword, Database: "postgres", Table: d.role(), SSLMode: "disable", Mode: g.mode, Protocol: d.protocol}
+	if g.tls {
+		x.SSLMode, x.RootCert = "verify-full", rootCert
+	}
+	superuser(p.t, g.cluster, fmt.Sprintf("DROP TABLE IF EXISTS %[1]s; CREATE TABLE %[1]s (n int PRIMARY KEY, t text); ALTER TABLE %[1]s OWNER TO %[1]s", d.role()))
+	line, err := json.Marshal(x)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.in.Write(append(line, '\n')); err != nil {
+		p.t.Fatalf("%v; it said:\n%s", err, p.said)
+	}
+	for {
+		a := p.next()
+		switch {
+		case a.End:
+			return
+		case a.Await != "":
+			awaitSleep(p.t, g.cluster, a.Await)
+			if _, err := io.WriteString(p.in, "go\n"); err != nil {
+				p.t.Fatal(err)
+			}
+		case a.Failed != "":
+			tell(a.Case, "FAILED "+a.Failed)
+		default:
+			tell(a.Case, a.Result)
+		}
+	}
+}
+
+// drivers are all there are: the rows of docs/compatibility.md.
+var drivers = []driver{
+	{name: "libpq 15", kind: "python", folder: "libpq", libpq: 15},
+	{name: "libpq 18", kind: "python", folder: "libpq", libpq: 18},
+	{name: "libpq 18, protocol 3.2", kind: "python", folder: "libpq", libpq: 18, protocol: "3.2"},
+	{name: "psql", kind: "python", folder: "psql", libpq: 15},
+	{name: "psql, libpq 18, protocol 3.2", kind: "python", folder: "psql", libpq: 18, protocol: "3.2"},
+	{name: "pgbench", kind: "python", folder: "pgbench", libpq: 15},
+	{name: "psycopg2", kind: "python", folder: "psycopg2", module: "psycopg2", libpq: 15},
+	{name: "psycopg", kind: "python", folder: "psycopg", module: "psycopg", libpq: 15},
+	{name: "psycopg, libpq 18, protocol 3.2", kind: "python", folder: "psycopg", module: "psycopg", libpq: 18, protocol: "3.2"},
+	{name: "asyncpg", kind: "python", folder: "asyncpg", module: "asyncpg"},
+	{name: "pgjdbc", kind: "java", folder: "pgjdbc"},
+	{name: "node-postgres", kind: "node", folder: "pg"},
+	{name: "postgres.js", kind: "node", folder: "postgresjs"},
+	{name: "pgx", kind: "go", folder: "pgx"},
+	{name: "pgx, protocol 3.2", kind: "go", folder: "pgx", protocol: "3.2"},
+	{name: "lib/pq", kind: "go", folder: "pq"},
+	{name: "lib/pq, protocol 3.2", kind: "go", folder: "pq", protocol: "3.2"},
+}
+
+// driver is a program under drivers/.
+type driver struct {
+	name     string // of the row
+	kind     string // what runs it
+	folder   string // under drivers/
+	module   string // of Python, which must be there
+	libpq    int    // the major version of libpq that it is given, or 0
+	protocol string // insisted on
+}
+
+// prepare is the program, ready to start. What is missing skips the test by name.
+func (d driver) prepare(t *testing.T) *exec.Cmd {
+	t.Helper()
+	lacks := func(what string) { pgtest.Missing(t, what+": run `make drivers`") }
+	var cmd *exec.Cmd
+	switch d.kind {
+	case "python":
+		const python = "/usr/bin/python3" // Debian's, which finds Debian's packages
+		if _, err := os.Stat(python); err != nil {
+			lacks("Python")
+		}
+		if d.module != "" && exec.Command(python, "-c", "import "+d.module).Run() != nil {
+			lacks("Python's module " + d.module)
+		}
+		cmd = exec.Command(python, "-B", filepath.Join("drivers", d.folder, "main.py"))
+	case "node":
+		modules, err := nodeModules()
+		if err != nil {
+			lacks(fmt.Sprintf("the drivers for JavaScript: %v", err))
+		}
+		cmd = exec.Command("node", filepath.Join("drivers", d.folder, "main.js"))
+		cmd.Env = append(cmd.Env, "NODE_PATH="+modules)
+	case "java":
+		const jar = "/usr/share/java/postgresql.jar"
+		if _, err := os.Stat(jar); err != nil {
+			lacks("pgjdbc")
+		}
+		cmd = exec.Command("java", "-XX:TieredStopAtLevel=1", "-cp", jar, filepath.Join("drivers", d.folder, "Main.java"))
+	case "go":
+		path := filepath.Join(t.TempDir(), d.folder)
+		build := exec.Command("go", "build", "-o", path, "./"+d.folder)
+		build.Dir = filepath.Join("drivers", "go")
+		if out, err := build.CombinedOutput(); err != nil {
+			lacks(fmt.Sprintf("%s can't be built: %v\n%s", d.name, err, out))
+		}
+		cmd = exec.Command(path)
+	default:
+		t.Fatalf("%q", d.kind)
+	}
+	libpq := d.libpq
+	if libpq == 0 {
+		libpq = pgtest.SystemLibpq
+	}
+	if _, err := exec.LookPath(cmd.Path); err != nil {
+		lacks(cmd.Path)
+	}
+	cmd.Env = append(cmd.Env, pgtest.Program(t, libpq, "psql").Env...)
+	return cmd
+}
+
+// nodeModules is where scripts/install-drivers has put the drivers for JavaScript.
+func nodeModules() (string, error) {
+	lock, err := os.ReadFile(filepath.Join("drivers", "node", "package-lock.json"))
+	if err != nil {
+		return "", err
+	}
+	cache, err := postgres.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(lock)
+	path := filepath.Join(cache, fmt.Sprintf("node-drivers-%x", sum[:8]), "node_modules")
+	_, err = os.Stat(path)
+	return path, err
+}
+
+// expected is what every driver says of a case, wherever it is done; %s is its role, %d the major version.
+var expected = map[string]string{
+	"connect":                 "%s postgres %d",
+	"query":                   "1 two null grüß",
+	"parameters":              `42 it's \ € $1 t 00ff 2.5 {1,2,3} 2026-11-22`,
+	"prepared":                "156",
+	"many":                    "1395",
+	"transaction":             "2",
+	"error":                   "23505 22012 25P02 1",
+	"pipeline":                "10 10 23505 10",
+	"copy":                    "1000 22P02 1",
+	"cursor":                  "500500 1",
+	"big":                     "3000000 100000 5000050000",
+	"cancel":                  "57014 57014 1",
+	"cancel encrypted":        "57014 57014 1",
+	"cancel by context":       "57014 57014 1",
+	"cancel in a transaction": "57014 25P02 1",
+	"cancel prepared":         "57014 1",
+	"cancel idle":             "20",
+	"timeout":                 "57014 1",
+}
+
+// quirks are what drivers say otherwise, on a direct connection too.
+var quirks = map[string]map[string]string{
+	"pq":         {"cancel in a transaction": "57014 driver: bad connection 1"}, // it takes a connection for bad that it cancelled on
+	"pgbench":    {"query": "60/60", "parameters": "60/60", "prepared": "60/60", "transaction": "60/60 60/60 60/60", "pipeline": "60/60 60/60"},
+	"postgresjs": {"copy": "1000 1"}, // bad data is not tried: its stream would never end
+	"asyncpg": {
+		"cancel": "cancelled cancelled 1", "cancel in a transaction": "cancelled 25P02 1", "cancel prepared": "cancelled 1", "timeout": "timeout 1",
+		"types": "1 kept",
+	},
+}
+
+// expect is what a driver has to say of a case on a ground.
+func (d driver) expect(name string, g ground) string {
+	if name == "servers" {
+		if g.mode == "transaction" {
+			return "several"
+		}
+		return "one"
+	}
+	if q, ok := quirks[d.folder][name]; ok {
+		return q
+	}
+	if name == "connect" {
+		return fmt.Sprintf(expected[name], d.role(), g.major)
+	}
+	return expected[name]
+}
+
+// Every driver, with its defaults, does on PostgreSQL and through Cancello the same.
+func TestDrivers(t *testing.T) {
+	a := fake.NewAuthority(t)
+	roles := make([]string, len(drivers))
+	for i, d := range drivers {
+		roles[i] = d.role()
+	}
+	grounds := lay(t, a, roles)
+	for _, d := range drivers {
+		t.Run(strings.ReplaceAll(d.name, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			p := d.start(t)
+			t.Logf("%s %s", p.who.Driver, p.who.Version)
+			for _, g := range grounds {
+				if d.protocol == "3.2" && g.mode == directly && g.major < 18 {
+					continue // which does not speak it
+				}
+				p.try(d, g, a.File)
+			}
+		})
+	}
+}
+
+// try has the driver do its cases on a ground, among rivals where there is a pool.
+func (p *conversation) try(d driver, g ground, rootCert string) {
+	p.t.Helper()
+	begin := time.Now()
+	if g.mode != directly {
+		defer rivals(p.t, d, g, rootCert)()
+	}
+	cases := 0
+	p.use(d, g, rootCert, func(name, result string) {
+		cases++
+		if want := d.expect(name, g); result != want {
+			p.t.Errorf("%s: %s: %q, want %q", g, name, result, want)
+		}
+	})
+	p.t.Logf("%s: %d cases in %s", g, cases, time.Since(begin).Round(time.Millisecond))
+}
