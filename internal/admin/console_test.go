@@ -160,7 +160,7 @@ func newTestConsole() *Console {
 	cancels.Add(noon.Add(-2*time.Minute), event.CancelSettled{Outcome: event.Cancelled, Ticket: 1, Remote: "192.0.2.7:40009", User: "ann",
 		Database: "shop", PID: 1073741825, Unit: 17, Kind: "query", Sends: 1, Took: 4200 * time.Microsecond})
 	cancels.Add(noon.Add(-time.Minute), event.CancelSettled{Outcome: event.Failed, User: "ann", Database: "shop", PID: 1073741826, Unit: 3,
-		Kind: "batch", Took: 10 * time.Second, Reason: "could not be delivered"})
+		Kind: "batch", Cause: "query_timeout", Took: 10 * time.Second, Reason: "could not be delivered"})
 	cancels.Add(noon.Add(-time.Second), event.CancelSettled{Outcome: event.UnknownKey, Ticket: 2, Remote: "192.0.2.8:1", PID: 9})
 	c := NewConsole(newModel(), cancels, "1.2.3", slog.New(slog.NewTextHandler(io.Discard, nil)))
 	c.now = func() time.Time { return noon }

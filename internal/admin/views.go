@@ -204,12 +204,12 @@ func yesNo(b bool) string {
 }
 
 func cancelColumns() []column {
-	return columns("time", "addr", "#port", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason")
+	return columns("time", "addr", "#port", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason", "cause")
 }
 
 func (c *Console) showCancels(_ context.Context, t *table) error {
 	for _, s := range c.cancels.list() {
-		var host, port any = "cancello", nil // one of our own, for a client that vanished
+		var host, port any = "cancello", nil // one of our own
 		if s.Remote != "" {
 			host, port = address(s.Remote)
 		}
@@ -218,7 +218,7 @@ func (c *Console) showCancels(_ context.Context, t *table) error {
 			unit = int64(s.Unit)
 		}
 		t.add(s.at.UTC().Format("2006-01-02 15:04:05.000 MST"), host, port, orNil(s.Database), orNil(s.User), int64(s.PID), unit,
-			orNil(s.Kind), s.Outcome.String(), n(s.Sends), float64(s.Took.Microseconds())/1000, orNil(s.Reason))
+			orNil(s.Kind), s.Outcome.String(), n(s.Sends), float64(s.Took.Microseconds())/1000, orNil(s.Reason), orNil(s.Cause))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type Config struct {
 	Auth      Auth       // how clients prove who they are
 	Pool      Pool
 	Timeouts  Timeouts
+	Limits    Limits // how long clients may take
 	Cancel    Cancel
 	TLS       TLS
 	Network   Network // of TCP connections
@@ -77,6 +78,7 @@ type User struct {
 	PoolSize  Override[int]
 	Mode      Override[Mode]
 	QueryWait Override[time.Duration]
+	Limits    UserLimits
 }
 
 // Mode is when a server goes back to the pool (pool_mode).
@@ -137,6 +139,7 @@ type Pool struct {
 // Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.
 type Timeouts struct {
 	QueryWait     time.Duration // query_wait_timeout: a unit's wait for a server; 0 none
+	WaitNotify    time.Duration // query_wait_notify: a client that waits longer is told so; 0 never
 	ServerConnect time.Duration // server_connect_timeout: dial and login
 	ServerIdle    time.Duration // server_idle_timeout: an unused server is closed; 0 never
 	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery
@@ -157,7 +160,7 @@ func Default() Config {
 		Auth:     Auth{FailedDelay: 5 * time.Second},
 		Socket:   Socket{Mode: "0777"},
 		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},
-		Timeouts: Timeouts{QueryWait: 120 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
+		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
 		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
 		TLS:      TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}

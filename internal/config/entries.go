@@ -40,14 +40,14 @@ func ofDatabase() []setting[Database] {
 
 // ofUser is the table of what [users.NAME] may say.
 func ofUser() []setting[User] {
-	return []setting[User]{
+	return append([]setting[User]{
 		{name: "pool_mode", when: NextLease, about: "when a server goes to another client", absent: ofItsDatabase, words: modeWords(),
 			given: func(u *User) *bool { return &u.Mode.Given }, word: func(u *User) choice { return &u.Mode.Value }},
 		{name: "pool_size", about: "servers of this user per database", absent: ofItsDatabase, min: 1, max: maxPoolSize,
 			given: func(u *User) *bool { return &u.PoolSize.Given }, number: func(u *User) *int { return &u.PoolSize.Value }},
 		{name: "query_wait_timeout", about: aboutQueryWait, absent: ofItsDatabase, zero: "no limit",
 			given: func(u *User) *bool { return &u.QueryWait.Given }, duration: func(u *User) *time.Duration { return &u.QueryWait.Value }},
-	}
+	}, userLimits()...)
 }
 
 // What holds where an entry says nothing.

@@ -2,13 +2,18 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // general is the table of the settings that there are once, in the order in which they are documented and checked.
 func general() []setting[Config] {
-	return append([]setting[Config]{
+	return slices.Concat(beforeLimits(), generalLimits(), behindLimits(), ofNetwork())
+}
+
+func beforeLimits() []setting[Config] {
+	return []setting[Config]{
 		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's, IPv4 and IPv6. A Unix socket by its folder, as in `/run/cancello`, or by `@NAME` in the abstract namespace: it is called `.s.PGSQL.PORT`, where PORT is that of the first TCP address unless it is said, as in `/run/cancello:6433`",
 			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT, folders of Unix sockets, and @NAME", list: func(c *Config) *[]string { return &c.Listen }},
 		{name: "unix_socket_mode", when: Restart, about: "who may connect to the Unix sockets listened on, as for chmod",
@@ -44,6 +49,8 @@ func general() []setting[Config] {
 
 		{table: "timeouts", name: "query_wait_timeout", about: aboutQueryWait, zero: "no limit",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},
+		{table: "timeouts", name: "query_wait_notify", about: "a client whose query waits for a server that long is told so by a NOTICE", zero: "never",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.WaitNotify }},
 		{table: "timeouts", name: "server_connect_timeout", about: "bound of a dial with its login, and of a reset between two clients",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerConnect }},
 		{table: "timeouts", name: "server_idle_timeout", about: aboutServerIdle, zero: "never",
@@ -52,7 +59,11 @@ func general() []setting[Config] {
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ClientLogin }},
 		{table: "timeouts", name: "server_ghost_time", about: "how long a server that was closed while it ran still counts", zero: "not at all",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerGhost }},
+	}
+}
 
+func behindLimits() []setting[Config] {
+	return []setting[Config]{
 		{table: "cancel", name: "cancel_timeout", about: "bound of a cancel's delivery, and of the wait for its effect",
 			duration: func(c *Config) *time.Duration { return &c.Cancel.Timeout }},
 		{table: "cancel", name: "cancel_resend", about: "a cancel that PostgreSQL may have swallowed goes out again after that", zero: "never again",
@@ -75,7 +86,7 @@ func general() []setting[Config] {
 		{table: "tls", name: "server_tls_key_file", about: "its key, PEM", allowed: allowedPath, text: func(c *Config) *string { return &c.TLS.Server.Key }},
 		{table: "tls", name: "tls_min_version", about: "the oldest version of TLS that is spoken, on both sides",
 			words: tlsVersions(), word: func(c *Config) choice { return &c.TLS.Min }},
-	}, ofNetwork()...)
+	}
 }
 
 // DefaultListen is where Cancello listens when nothing is said.

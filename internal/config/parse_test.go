@@ -85,7 +85,8 @@ func TestFile(t *testing.T) {
 		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50},
 		HTTP:             "9090",
 		LogFormat:        LogJSON,
-		Timeouts:         Timeouts{QueryWait: 0, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
+		Timeouts:         Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
+		Limits:           Limits{time.Hour, time.Minute, 30 * time.Second, 90 * time.Second},
 		Cancel:           Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
 		TLS: TLS{
 			Client: ClientTLS{Mode: SSLVerifyCA, Cert: "gate.pem", Key: "gate.key", CA: "clients.pem"},
@@ -105,7 +106,8 @@ func TestFile(t *testing.T) {
 			{Name: "*", Host: "localhost", Port: 5432},
 		},
 		Users: []User{
-			{Name: "ann", PoolSize: Give(2), Mode: Give(Transaction), QueryWait: Give(3 * time.Second)},
+			{Name: "ann", PoolSize: Give(2), Mode: Give(Transaction), QueryWait: Give(3 * time.Second),
+				Limits: UserLimits{Give(time.Duration(0)), Give(5 * time.Second), Give(6 * time.Second), Give(7 * time.Second)}},
 			{Name: "bob"},
 		},
 	}
@@ -168,15 +170,19 @@ func TestShare(t *testing.T) {
 	c := good()
 	c.Databases = append(c.Databases, Database{Name: "shop", Host: "h", Port: 1, PoolSize: Give(3), Mode: Give(Transaction), QueryWait: Give(time.Second), ServerIdle: Give(time.Duration(0))})
 	c.Users = []User{{Name: "ann", PoolSize: Give(9), QueryWait: Give(time.Duration(0))}, {Name: "bob", Mode: Give(Session)}}
+	general := Limits{time.Hour, time.Minute, 0, time.Second}
+	bob := Limits{2 * time.Hour, 0, 3 * time.Second, 4 * time.Second}
+	c.Limits = general
+	c.Users[1].Limits = UserLimits{Give(bob.ClientIdle), Give(bob.IdleTransaction), Give(bob.Query), Give(bob.Transaction)}
 	for _, w := range []struct {
 		database, user string
 		want           Share
 	}{
-		{"other", "eve", Share{c.Databases[0], 20, Session, 2 * time.Minute, 10 * time.Minute}},
-		{"other", "ann", Share{c.Databases[0], 9, Session, 0, 10 * time.Minute}},
-		{"shop", "eve", Share{c.Databases[1], 3, Transaction, time.Second, 0}},
-		{"shop", "ann", Share{c.Databases[1], 9, Transaction, 0, 0}},
-		{"shop", "bob", Share{c.Databases[1], 3, Session, time.Second, 0}},
+		{"other", "eve", Share{c.Databases[0], 20, Session, 2 * time.Minute, 10 * time.Minute, general}},
+		{"other", "ann", Share{c.Databases[0], 9, Session, 0, 10 * time.Minute, general}},
+		{"shop", "eve", Share{c.Databases[1], 3, Transaction, time.Second, 0, general}},
+		{"shop", "ann", Share{c.Databases[1], 9, Transaction, 0, 0, general}},
+		{"shop", "bob", Share{c.Databases[1], 3, Session, time.Second, 0, bob}},
 	} {
 		got, ok := c.Share(w.database, w.user)
 		if diff := cmp.Diff(w.want, got); !ok || diff != "" {

@@ -9,6 +9,7 @@ type Share struct {
 	Mode       Mode          // when a server goes to another client
 	QueryWait  time.Duration // a unit's wait for a server; 0 no limit
 	ServerIdle time.Duration // an unused server is closed after that; 0 never
+	Limits     Limits        // how long clients may take
 }
 
 // Share finds what holds for a user at a database, both as the client says them: the user's own value goes before the
@@ -27,6 +28,7 @@ func (c *Config) Share(database, user string) (s Share, ok bool) {
 		Mode:       u.Mode.Or(d.Mode.Or(c.Pool.Mode)),
 		QueryWait:  u.QueryWait.Or(d.QueryWait.Or(c.Timeouts.QueryWait)),
 		ServerIdle: d.ServerIdle.Or(c.Timeouts.ServerIdle),
+		Limits:     u.Limits.over(c.Limits),
 	}, true
 }
 

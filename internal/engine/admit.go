@@ -105,9 +105,11 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 	c.sess.Prepares(c.pool.library)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
+	c.quietAt = e.now
 	if len(c.pending) > 0 {
 		e.proceed(c)
 	}
+	e.attend(c)
 }
 
 // startup is what a client is told its settings are: the server's, with what it asked for in their place as given. The

@@ -40,7 +40,7 @@ func (e *Engine) CancelRequested(now time.Duration, id Ticket, r CancelRequest) 
 	case c.lastEnd >= t.readAt || c.sess.Undoing():
 		e.settleTicket(t, event.Finished, c, &order{}, "") // what it meant has ended since
 	case c.sess.Begun() > c.sess.Ended():
-		e.order(c, &t)
+		e.order(c, &t, "")
 	default:
 		if kind := c.sess.Waits(c.pending); kind != unit.NoUnit {
 			serial := c.sess.Begun() + 1
@@ -115,6 +115,8 @@ func (e *Engine) unitEnded(c *client) {
 			i++
 		}
 	}
+	c.overrun()
+	e.attend(c)
 }
 
 // settleTicket ends a ticket: its connection is closed if that has not been done, and its outcome is told.
@@ -124,7 +126,7 @@ func (e *Engine) settleTicket(t ticket, outcome event.Outcome, c *client, o *ord
 	}
 	ev := event.CancelSettled{
 		Outcome: outcome, Ticket: uint64(t.id), Remote: t.remote, Unit: o.unit, Kind: o.kind.String(),
-		Sends: o.sends, Took: e.now - t.readAt, Reason: reason,
+		Sends: o.sends, Took: e.now - t.readAt, Reason: reason, Cause: o.cause,
 	}
 	if c != nil {
 		ev.User, ev.Database, ev.PID = c.pool.name.user, c.pool.name.database, c.pid
@@ -135,7 +137,7 @@ func (e *Engine) settleTicket(t ticket, outcome event.Outcome, c *client, o *ord
 // cancelStranger is BugKeyOutlivesClient at work.
 func (e *Engine) cancelStranger(c *client, t ticket) {
 	if s := c.lastSrv; s != nil && s.cl != nil && s.cl.sess.Begun() > s.cl.sess.Ended() {
-		e.order(s.cl, &t)
+		e.order(s.cl, &t, "")
 		return
 	}
 	e.settleTicket(t, event.Idle, c, &order{}, "")

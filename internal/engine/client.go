@@ -39,6 +39,16 @@ type client struct {
 	lastEnd time.Duration // when its last unit ended; negative: none has
 	orders  []*order      // not settled yet
 
+	alarm     alarm
+	quietAt   time.Duration // it was let in or heard then, or is known to have read since
+	limited   uint64        // serial of the unit for which query_timeout counts from limitedAt on
+	limitedAt time.Duration
+	txSpared  time.Duration // transaction_timeout counts from then on: it was reached at a COMMIT
+	overdue   uint64        // serial of a unit that was cancelled for transaction_timeout
+	condemned bool          // its transaction took too long: it is about to be closed, and begins nothing
+	notified  bool          // it was told that it waits
+
+	cause      string  // why it was closed by us, as a setting or command is called; empty: it was not, or by its own fault
 	terminated bool    // it sent Terminate, all before it has been taken
 	gone       bool    // its connection is closed or closing: nothing can be said to it
 	lost       bool    // gone without Terminate: what it left open is cancelled and rolled back
@@ -139,6 +149,7 @@ func (e *Engine) giveUpOn(c *client) {
 	if c.srv != nil {
 		e.settle(c.srv)
 	}
+	e.attend(c)
 	e.forget(c)
 }
 
@@ -177,6 +188,7 @@ func (e *Engine) forget(c *client) {
 		return
 	}
 	c.forgotten = true
+	e.dropAlarm(c)
 	c.sess.Forget()
 	c.pending = nil
 	e.present--

@@ -49,7 +49,7 @@ func (e *Engine) settleDeparted(s *server) {
 		e.dismiss(s, "its client left in the middle of a message")
 		return
 	}
-	if e.bug == BugSyncCommitsDeparted && len(out) > 0 {
+	if len(out) > 0 && (e.bug == BugSyncCommitsDeparted || e.bug == BugIdleBatchSynced && c.cause == "idle_transaction_timeout") {
 		out = wire.AppendSync(nil)
 	}
 	e.send(&s.link, out)
@@ -77,10 +77,9 @@ func (e *Engine) mourn(c *client) {
 		return
 	}
 	c.mourned = unit
-	for _, o := range c.orders {
-		if o.unit == unit && o.state != void {
-			return // somebody has asked for it already
-		}
+	cause := c.cause
+	if cause == "" {
+		cause = "on_client_loss"
 	}
-	e.order(c, nil)
+	e.orderOwn(c, cause)
 }

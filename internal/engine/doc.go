@@ -10,8 +10,9 @@
 //
 // Where to look: admit.go (login), up.go (client to server), down.go (server to client), pool.go (who gets a server),
 // settle.go (when a server is free, and what is done to it before it goes on), departure.go (clients that leave),
-// loss.go (servers that die), cancel.go, order.go and outcome.go (a CancelRequest's way), timer.go, drain.go, reconfigure.go, upstream.go and health.go (where servers are
-// opened, and what is remembered of places that fail), pause.go (the console's commands),
+// loss.go (servers that die), cancel.go, order.go and outcome.go (a CancelRequest's way), timer.go, limits.go and
+// alarm.go (clients that take long), drain.go, reconfigure.go, upstream.go and health.go (where servers are opened, and
+// what is remembered of places that fail), pause.go (the console's commands),
 // measure.go and snapshot.go (what is counted and shown).
 //
 // Invariants: a client's bytes reach a server only while it holds it; a server with an unread byte, a fence or an

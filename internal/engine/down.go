@@ -17,6 +17,7 @@ func (e *Engine) serverData(s *server, b Buf) {
 	if len(b.Bytes) > 0 {
 		s.lastData = e.now
 	}
+	c := s.cl
 	s.more = b.More
 	off := 0
 	for len(s.pending) > 0 && off < len(b.Bytes) && s.phase != dead {
@@ -38,13 +39,20 @@ func (e *Engine) serverData(s *server, b Buf) {
 	if off < len(b.Bytes) {
 		s.pending = append(s.pending, b.Bytes[off:]...)
 	}
-	if c := s.cl; c != nil {
+	if c != nil && s.cl == c {
 		e.balance(&c.link, &s.link)
 	}
 	if s.phase == resting && !s.still(e.bug) {
 		e.unrest(s)
 	}
 	e.settle(s)
+	if c == nil {
+		return
+	}
+	if _, cut := c.sess.Cut(); c.condemned && !cut {
+		e.condemn(c)
+	}
+	e.attend(c)
 }
 
 // unrest takes a server from everybody's disposal until it has said whatever it began to say.

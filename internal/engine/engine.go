@@ -33,6 +33,7 @@ type Engine struct {
 	lastServer Server
 	lastOrder  Order
 	timers     timers
+	alarms     alarms
 	draining   bool
 	drained    bool
 	bug        Bug

@@ -35,6 +35,7 @@ func (e *Engine) clockIn(c *client) {
 	if c.sess.Tx() == 'I' {
 		c.clock.txAt = e.now
 	}
+	e.attend(c)
 }
 
 // clockOut counts the units that ended. In a pipeline the server begins with the next one where it ended the last.

@@ -28,6 +28,7 @@ type order struct {
 	kind    unit.Kind
 	state   orderState
 	tickets []ticket
+	cause   string // of a cancel of our own, as a setting or command is called
 	began   time.Duration
 	step    uint64 // counts states, for timers
 
@@ -39,8 +40,8 @@ type order struct {
 	tries     int
 }
 
-// order cancels the unit that c's server works on; t is nil for a cancel of our own.
-func (e *Engine) order(c *client, t *ticket) {
+// order cancels the unit that c's server works on; t is nil for a cancel of our own, which has a cause.
+func (e *Engine) order(c *client, t *ticket, cause string) {
 	unit := c.sess.Ended() + 1
 	for _, o := range c.orders {
 		if o.unit == unit && o.state < heard {
@@ -51,7 +52,7 @@ func (e *Engine) order(c *client, t *ticket) {
 		}
 	}
 	e.lastOrder++
-	o := &order{id: e.lastOrder, c: c, srv: c.srv, unit: unit, kind: c.sess.Kind(), began: e.now}
+	o := &order{id: e.lastOrder, c: c, srv: c.srv, unit: unit, kind: c.sess.Kind(), began: e.now, cause: cause}
 	if t != nil {
 		o.tickets = []ticket{*t}
 	}

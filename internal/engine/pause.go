@@ -76,7 +76,7 @@ func (e *Engine) Kill(now time.Duration, database string) bool {
 	}
 	for _, c := range append([]*client(nil), e.slots...) {
 		if c != nil && (database == "" || c.pool.name.database == database) {
-			e.kill(c)
+			e.kill(c, "KILL")
 		}
 	}
 	return true
@@ -87,19 +87,19 @@ func (e *Engine) KillClient(now time.Duration, pid uint32) bool {
 	e.now = now
 	for _, c := range e.slots {
 		if c != nil && c.pid == pid && !c.gone {
-			e.kill(c)
+			e.kill(c, "KILL_CLIENT")
 			return true
 		}
 	}
 	return false
 }
 
-func (e *Engine) kill(c *client) {
+func (e *Engine) kill(c *client, cause string) {
 	if c.login != 0 {
 		e.refuseLogin(c, sqlstate.AdminShutdown())
 		return
 	}
-	e.fatal(c, sqlstate.AdminShutdown())
+	e.end(c, sqlstate.AdminShutdown(), cause)
 }
 
 // Pausing tells how far a Pause is; empty is all databases.

@@ -145,8 +145,9 @@ func (e *Engine) ask(c *client) bool {
 			return s.phase == leased
 		}
 	}
-	c.since = e.now
+	c.since, c.notified = e.now, false
 	p.Line.Join(&c.place, c)
+	e.attend(c)
 	e.staff(p)
 	e.watch(p)
 	return false

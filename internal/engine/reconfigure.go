@@ -20,6 +20,11 @@ func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
 			e.reconfigure(p)
 		}
 	}
+	for _, c := range e.slots {
+		if c != nil {
+			e.attend(c)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(e.upstreams)) {
 		e.carryOn(e.upstreams[name])
 	}

@@ -14,6 +14,9 @@ const (
 	BugUnreadHandOn            // a server is handed on with an unread byte
 	BugOldPlaceKept            // a server is handed on though its database is elsewhere now
 	BugBlockCommitted          // a block that statement mode has no place for is committed
+	BugCancelsCommit           // a cancel of our own goes out at a COMMIT
+	BugUnitKeepsClock          // query_timeout counts from the first unit of a transaction on
+	BugIdleBatchSynced         // a batch that is left open too long is ended by a bare Sync
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
 	BugFailingChosen           // an upstream that fails is chosen though another is up

@@ -52,6 +52,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	cfg := config.Default()
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
 	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 10, MaxPreparedStatements: 200}
+	cfg.Timeouts.WaitNotify = 0
 	if td == nil {
 		return cfg
 	}
@@ -64,6 +65,8 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	for name, d := range map[string]*time.Duration{
 		"query-wait": &cfg.Timeouts.QueryWait, "connect": &cfg.Timeouts.ServerConnect, "idle": &cfg.Timeouts.ServerIdle,
 		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "resend": &cfg.Cancel.Resend,
+		"notify": &cfg.Timeouts.WaitNotify, "client-idle": &cfg.Limits.ClientIdle, "idle-tx": &cfg.Limits.IdleTransaction,
+		"query": &cfg.Limits.Query, "tx": &cfg.Limits.Transaction,
 	} {
 		var s string
 		if td.MaybeScanArgs(t, name, &s); s != "" {

@@ -47,10 +47,17 @@ func (e *Engine) after(d time.Duration, f func()) {
 }
 
 func (e *Engine) wake() {
-	if len(e.timers.heap) == 0 {
+	first := never
+	if len(e.timers.heap) > 0 {
+		first = e.timers.heap[0].at
+	}
+	if len(e.alarms) > 0 {
+		first = min(first, e.alarms[0].alarm.at)
+	}
+	if first == never {
 		return
 	}
-	if first := e.timers.heap[0].at; e.timers.awake == 0 || first < e.timers.awake {
+	if e.timers.awake == 0 || first < e.timers.awake {
 		e.timers.awake = first
 		e.out.Wake(first)
 	}
@@ -64,5 +71,6 @@ func (e *Engine) Tick(now time.Duration) {
 		t := heap.Pop(&e.timers.heap).(timer)
 		t.run()
 	}
+	e.ring()
 	e.wake()
 }

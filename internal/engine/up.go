@@ -12,6 +12,8 @@ func (e *Engine) clientData(c *client, b Buf) {
 		return
 	}
 	c.pool.tally.Received += uint64(len(b.Bytes))
+	c.wakes(e.now)
+	c.quietAt = e.now
 	if c.waits() {
 		c.stash(b.Bytes)
 		return
@@ -58,6 +60,7 @@ func (e *Engine) afterInput(c *client) {
 	if c.srv != nil {
 		e.balance(&c.srv.link, &c.link)
 	}
+	e.attend(c)
 }
 
 // proceed takes up what a client had to wait with.
@@ -74,7 +77,7 @@ func (e *Engine) proceed(c *client) {
 
 // mayBegin tells whether a new unit of c may be sent at once.
 func (c *client) mayBegin() bool {
-	return c.srv != nil && c.srv.phase == leased && c.srv.fences == 0
+	return c.srv != nil && c.srv.phase == leased && c.srv.fences == 0 && !c.condemned
 }
 
 // pump takes bytes from a client until they are used up or something has to be waited for, and returns how many it took.
@@ -114,7 +117,7 @@ func (e *Engine) pump(c *client, data, lent Buf, base int) int {
 
 // begin finds out whether a new unit may be sent, and asks for a server where there is none.
 func (e *Engine) begin(c *client) bool {
-	if c.srv == nil {
+	if c.srv == nil && !c.condemned {
 		return e.ask(c)
 	}
 	c.held = true

@@ -205,7 +205,7 @@ func (w *world) Emit(e event.Event) {
 	case event.CancelSettled:
 		line := fmt.Sprintf("settled t%d: %s", e.Ticket, e.Outcome)
 		if e.Ticket == 0 {
-			line = fmt.Sprintf("settled our own: %s", e.Outcome)
+			line = fmt.Sprintf("settled our own for %s: %s", e.Cause, e.Outcome)
 		}
 		if e.Unit > 0 {
 			line += fmt.Sprintf(", %s %d", e.Kind, e.Unit)

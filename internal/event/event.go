@@ -43,6 +43,7 @@ type CancelSettled struct {
 	Sends          int    // how often it went out to the server
 	Took           time.Duration
 	Reason         string // for people: why it failed
+	Cause          string // of a cancel of Cancello's own, as the setting or command is called; empty: a client asked
 }
 
 // ClientJoined: a client was let in.

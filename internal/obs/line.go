@@ -63,7 +63,7 @@ func cancelFields(e event.CancelSettled) []any {
 	if e.Remote != "" {
 		f = append(f, "remote", e.Remote)
 	} else if e.Ticket == 0 {
-		f = append(f, "origin", "cancello")
+		f = append(f, "origin", "cancello", "cause", e.Cause)
 	}
 	if e.Reason != "" {
 		f = append(f, "reason", e.Reason)

@@ -51,6 +51,7 @@ type Session struct {
 	copyIn   bool // the server reads COPY data and no end of it was sent
 	inCopy   bool // the message at the head went into COPY IN
 	copyBoth bool // ... and into COPY BOTH, where Sync is not swallowed
+	flushed  bool // a Flush was sent last, so all that is owed will come
 	unsure   bool // open only because the server may have swallowed the batch's Sync
 	doubt    bool // a ReadyForQuery has come, and it is not known whether one more will
 	probing  bool // our probe is outstanding
@@ -153,6 +154,9 @@ func (s *Session) Protected() bool {
 	return s.protected.has(s.ended+1) || s.Undoing()
 }
 
+// Commits tells whether any unit that the server has been sent and not answered is Protected.
+func (s *Session) Commits() bool { return s.protected.last > s.ended || s.Undoing() }
+
 // Opening tells whether the unit the server works on may open a transaction block: what the client has sent behind it, or
 // is sending, belongs into that block.
 func (s *Session) Opening() bool { return s.opening.has(s.ended + 1) }
@@ -202,6 +206,16 @@ func (s *Session) Open() bool {
 		}
 	}
 	return true
+}
+
+// Dawdles tells whether the server waits for the client in the middle of a unit: for the rest of a message, or in a batch
+// of which nothing more is to be done without a Flush, a Sync or another message. COPY data it awaits as PostgreSQL
+// does, which takes that for work.
+func (s *Session) Dawdles() bool {
+	if s.copyIn {
+		return false
+	}
+	return !s.up.whole() || s.open && !s.discard && (s.queue.Len() == 0 || !s.flushed)
 }
 
 // Become changes the mode, while the client holds no server.

@@ -298,6 +298,7 @@ func (s *Session) start(d decision) {
 	if d.entry != unit.None {
 		s.unsure = false
 	}
+	s.flushed = d.typ == wire.MsgFlush
 	switch d.typ {
 	case wire.MsgQuery, wire.MsgFunctionCall:
 		if s.skip {

@@ -107,6 +107,9 @@ func (b *backend) start(s statement, t tag) {
 	if d == 0 {
 		d = b.w.between(5*time.Microsecond, 60*time.Microsecond)
 	}
+	if s.kind == kCommit && b.block == 'T' && b.w.fault(0.05) {
+		d = b.w.between(time.Millisecond, 2*time.Second) // for a standby
+	}
 	if b.w.calm && d > 3*time.Second && b.w.k.direct {
 		d = 3 * time.Second // nobody may be left to cancel it
 	}
@@ -149,6 +152,11 @@ func (b *backend) interrupt(s *signal) {
 func (b *backend) interruptSoon() {
 	b.w.after(b.w.between(0, 150*time.Microsecond), func() {
 		if b.pending != nil && b.state == bRunning {
+			if b.cur.kind == kCommit && b.block == 'T' {
+				b.pending = nil
+				b.finish() // acknowledged, but not replicated
+				return
+			}
 			b.w.checkRaise(b, b.pending)
 			b.fail("57014", "canceling statement due to user request")
 		}

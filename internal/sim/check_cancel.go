@@ -67,6 +67,9 @@ func (w *World) checkGo(o *order) {
 			c, gone = x, false
 		}
 	}
+	if s := &o.conn.sees; s.refused && !w.askedFor(c) {
+		c = nil
+	}
 	if c == nil { // its present client sent nothing that tells who it is
 		o.unsure = true
 		return
@@ -76,7 +79,7 @@ func (w *World) checkGo(o *order) {
 	if o.unit = c.unit(); o.unit != nil {
 		o.unit.orders++
 	}
-	if gone {
+	if gone || w.checkDue(c) {
 		return // Cancello's own
 	}
 	if w.askedFor(c) {
@@ -257,7 +260,7 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 			w.violate("P3", "ticket %d is settled as unqueued, but unit %d had been sent to %s", t.id, u.serial, u.queuedTo.name())
 		}
 	case event.Late, event.Swallowed:
-		if u.orders == 0 {
+		if u.orders == 0 && u.kind != "lone begin" { // which is not sent as it is, so nobody knows whose it is
 			w.violate("P3", "ticket %d is settled as %s, but nothing was sent", t.id, said)
 		}
 	case event.Finished:

@@ -15,6 +15,7 @@ func (w *World) checkEnd() {
 		}
 	}
 	w.checkCommits()
+	w.checkLimits()
 	if w.gate == nil {
 		return
 	}
@@ -62,6 +63,7 @@ func (w *World) checkDrained() {
 // feed notes that the engine was given n bytes of the client.
 func (c *client) feed(n int) {
 	c.fed += int64(n)
+	c.fedAt = c.w.now
 	for c.known < len(c.units) && c.fed >= c.units[c.known].start+5 {
 		c.units[c.known].fedAt = c.w.now
 		c.known++

@@ -55,6 +55,12 @@ func (w *World) checkRefusal(c *client, code string) {
 
 // checkFatal sees a client told that its connection ends.
 func (c *client) checkFatal(code string) {
+	if limitCode(code) {
+		if code != "57P05" && c.block != 'I' && c.inflight() == 0 {
+			c.settleBlock(mustNot)
+		}
+		return // the engine was seen saying it
+	}
 	if !c.w.excuses() && !c.garbage && c.w.gate != nil {
 		c.w.violate("P5", "%s is told FATAL %s for no reason", c.name(), code)
 	}
@@ -88,8 +94,8 @@ func (c *client) checkClose() {
 	if c.fatal != "" || c.cut || w.gate == nil {
 		return
 	}
-	if k := c.conn; k != nil && (k.gaveUp || !k.sees.out.boundary()) {
-		return
+	if k := c.conn; k != nil && (k.gaveUp || !k.sees.out.boundary() || c.slow && k.shut) {
+		return // it may have been told, and sent something before it read that
 	}
 	w.violate("P5", "%s is closed without a word", c.name())
 }

@@ -59,8 +59,13 @@ type client struct {
 	fed          int64 // bytes the engine was given
 	ended        int   // units whose ReadyForQuery the engine has queued
 	lastEnd      time.Duration
-	departed     bool // the engine said ClientLeft
-	closedAt     time.Duration
+	letIn        time.Duration // the engine admitted it
+	fedAt        time.Duration // when the engine was given bytes last
+	// mustNotCommit is when the engine said that all from a unit on is rolled back; 0: it did not.
+	mustNotCommit time.Duration
+	mustNotFrom   int
+	departed      bool // the engine said ClientLeft
+	closedAt      time.Duration
 }
 
 type phase uint8

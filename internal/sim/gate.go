@@ -127,6 +127,7 @@ func (g *gate) Admit(l engine.Login, v engine.Verdict) {
 	}
 	g.answers[l-1] = true
 	c := g.logins[l-1]
+	c.letIn = w.now
 	k := c.conn
 	if w.trace != nil {
 		w.tracef("engine: admit %s %v", c.name(), v.OK)

@@ -147,6 +147,7 @@ func drawKnobs(seed uint64) Knobs {
 	k.pauses = w.some(0.2, 4)
 	w.drawHosts(&k, &cfg)
 	k.config = cfg
+	w.drawLimits(&k)
 	return k
 }
 

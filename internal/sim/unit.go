@@ -30,6 +30,7 @@ type unit struct {
 	fedAt    time.Duration // the engine was given its first 5 bytes
 	queuedAt time.Duration // something of it was queued to a server
 	endedAt  time.Duration // the gate queued its ReadyForQuery; 0 not yet
+	status   byte          // ... with this status
 	ranAt    time.Duration // a server began its first statement
 	ranTill  time.Duration // a server ended its last statement
 	raisedAt time.Duration // a server ended it with 57014

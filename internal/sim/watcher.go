@@ -1,5 +1,7 @@
 package sim
 
+import "strings"
+
 // watcher follows the bytes of one connection of the gate by their frames, at the moment the engine takes or queues
 // them. It is how the checkers know who holds a server, without asking the engine.
 type watcher struct {
@@ -12,6 +14,7 @@ type watcher struct {
 	answered  int     // ReadyForQuery read in this lease
 	open      bool    // a batch was begun and not yet synced
 	lending   bool    // settings are applied for a client that is not known yet
+	refused   bool    // ... of which only a refusal has been sent
 	rested    bool    // when the engine last took its bytes, it had answered everything
 	cleanThen bool    // of the message that is half queued: clean when it began
 	lastType  byte    // of what was read from it; 0 nothing yet
@@ -25,6 +28,7 @@ func (s *watcher) toClient(k *conn, p []byte) {
 		s.lastType = typ
 		if typ == 'E' && field(body, 'V') == "FATAL" {
 			s.lastType = 'F'
+			c.w.checkLimit(c, field(body, 'C'))
 			return
 		}
 		if typ == 'E' && c.ended < len(c.units) {
@@ -35,7 +39,7 @@ func (s *watcher) toClient(k *conn, p []byte) {
 			return
 		}
 		if c.ended < len(c.units) {
-			c.units[c.ended].endedAt = c.w.now
+			c.units[c.ended].endedAt, c.units[c.ended].status = c.w.now, body[0]
 			c.lastEnd = c.w.now
 		}
 		c.ended++
@@ -64,6 +68,10 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 			if ok {
 				s.tagged(k, t, began, clean)
 			} else if typ == 'Q' {
+				if rested && from == nil && !k.w.keeps(s.holder) && refusal(body) { // somebody's, but whose?
+					k.w.checkClean(k, "somebody", clean)
+					s.lending, s.refused = true, true
+				}
 				s.own(k, body, began, clean)
 			}
 		case 'S', 'E', 'D', 'C', 'H':
@@ -84,6 +92,9 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 		s.cleanThen = now
 	}
 }
+
+// refusal tells whether a Query stands in the place of one that is refused.
+func refusal(body []byte) bool { return strings.HasPrefix(string(body), "cancello: refused") }
 
 // keeps is true for a client that keeps its server until it leaves.
 func (w *World) keeps(c *client) bool {
@@ -112,7 +123,7 @@ func (s *watcher) tagged(k *conn, t tag, began uint64, clean bool) {
 	if s.holder != c {
 		s.lease(k, c, t, began, clean)
 	}
-	s.lending = false
+	s.lending, s.refused = false, false
 	if t.unit > s.last {
 		w.checkFence(k, c, t, began)
 		s.last = t.unit
@@ -130,7 +141,7 @@ func (s *watcher) lease(k *conn, c *client, t tag, began uint64, clean bool) {
 	if s.holder != nil { // else the lease may have begun with a message that doesn't tell whose it is
 		s.asked, s.answered = 0, 0
 	}
-	s.holder, s.last, s.lending = c, 0, false
+	s.holder, s.last, s.lending, s.refused = c, 0, false, false
 }
 
 // fromServer follows what the engine is about to take from a server.

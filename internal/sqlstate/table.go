@@ -20,11 +20,14 @@ const (
 	CodeInvalidCatalogName   = "3D000" // invalid_catalog_name
 	CodeDuplicateStatement   = "42P05" // duplicate_prepared_statement
 	CodeNameTooLong          = "42622" // name_too_long
+	CodeIdleInTransaction    = "25P03" // idle_in_transaction_session_timeout
+	CodeTransactionTimeout   = "25P04" // transaction_timeout
 	CodeTooManyConnections   = "53300" // too_many_connections
 	CodeProgramLimitExceeded = "54000" // program_limit_exceeded
 	CodeQueryCanceled        = "57014" // query_canceled
 	CodeAdminShutdown        = "57P01" // admin_shutdown
 	CodeCannotConnectNow     = "57P03" // cannot_connect_now
+	CodeIdleSession          = "57P05" // idle_session_timeout
 	codeInternalError        = "XX000" // internal_error
 )
 
@@ -153,6 +156,32 @@ func Draining() Error {
 func AdminShutdown() Error {
 	return New(SeverityFatal, CodeAdminShutdown, "terminating connection due to administrator command")
 }
+
+// Clients that take long. The messages are PostgreSQL's for its own limits.
+
+// ClientIdleTimeout: the client asked for nothing for client_idle_timeout, given as limit.
+func ClientIdleTimeout(limit time.Duration) Error {
+	e := New(SeverityFatal, CodeIdleSession, "terminating connection due to idle-session timeout")
+	e.Detail = "Nothing was asked within client_idle_timeout = " + limit.String() + "."
+	return e
+}
+
+// IdleTransactionTimeout: a transaction or batch was open while the client did nothing for idle_transaction_timeout.
+func IdleTransactionTimeout(limit time.Duration) Error {
+	e := New(SeverityFatal, CodeIdleInTransaction, "terminating connection due to idle-in-transaction timeout")
+	e.Detail = "A transaction was open and nothing was asked within idle_transaction_timeout = " + limit.String() + ". It was rolled back."
+	return e
+}
+
+// TransactionTimeout: a transaction took transaction_timeout.
+func TransactionTimeout(limit time.Duration) Error {
+	e := New(SeverityFatal, CodeTransactionTimeout, "terminating connection due to transaction timeout")
+	e.Detail = "The transaction did not end within transaction_timeout = " + limit.String() + "; it is rolled back."
+	return e
+}
+
+// NoticeQueued is what a client is told that has waited for a server for query_wait_notify: PgBouncer's words.
+const NoticeQueued = "No server connection available in postgres backend, client being queued"
 
 // Servers.
 

@@ -1,0 +1,107 @@
+package sim
+
+import "time"
+
+// limitCodes are what a client is told that reached a limit of its own, and closed for it.
+func limitCode(code string) bool { return code == "57P05" || code == "25P03" || code == "25P04" }
+
+// underWay is since when, at the earliest, the engine has known of the client's present unit as the one to be worked on.
+func (c *client) underWay() time.Duration {
+	u := c.unit()
+	if u == nil || u.fedAt == 0 {
+		return 0
+	}
+	if c.ended > 0 {
+		return max(u.fedAt, c.units[c.ended-1].endedAt)
+	}
+	return u.fedAt
+}
+
+// inTransaction is since when, at the earliest, the client has been in its present transaction, as the engine has told it;
+// and the serial of its first unit; 0: it is in none. One that ended this very moment counts still.
+func (c *client) inTransaction() (since time.Duration, first int) {
+	since, first = c.underWay(), c.ended+1
+	for i := min(c.ended, len(c.units)) - 1; i >= 0 && (c.units[i].status != 'I' || c.units[i].endedAt == c.w.now); i-- {
+		since, first = c.units[i].fedAt, i+1
+		if i > 0 {
+			since = max(since, c.units[i-1].endedAt)
+		}
+	}
+	return since, first
+}
+
+// checkDue sees a cancel of Cancello's own go out for a client that is there: a limit of it must have been reached, and
+// it must not meet a COMMIT, nor may one have been sent behind (trap A11).
+func (w *World) checkDue(c *client) bool {
+	l := w.k.config.Limits
+	for _, u := range c.units[min(c.ended, len(c.units)):] {
+		if u.kind == "commit" && u.queuedAt != 0 {
+			return false
+		}
+	}
+	since := c.underWay()
+	tx, _ := c.inTransaction()
+	return l.Query > 0 && since > 0 && w.now-since >= l.Query || l.Transaction > 0 && tx > 0 && w.now-tx >= l.Transaction
+}
+
+// checkLimit sees the engine close a client for a limit.
+func (w *World) checkLimit(c *client, code string) {
+	l := w.k.config.Limits
+	switch code {
+	case "57P05":
+		since := max(c.letIn, c.lastEnd)
+		if u := c.unit(); l.ClientIdle == 0 || w.now-since < l.ClientIdle || c.ended > 0 && c.units[c.ended-1].status != 'I' || u != nil && u.fedAt != 0 && u.end >= 0 && c.fed >= u.end {
+			w.violate("P5", "%s is closed as idle, %v after it had been answered", c.name(), w.now-since)
+		}
+	case "25P03":
+		since := max(c.lastEnd, c.fedAt)
+		tx, first := c.inTransaction()
+		if l.IdleTransaction == 0 || w.now-since < l.IdleTransaction || tx == 0 {
+			w.violate("P5", "%s is closed as idle in a transaction, %v after it had been answered or asked", c.name(), w.now-since)
+		}
+		c.mustNotCommit, c.mustNotFrom = w.now, first
+	case "25P04":
+		since, first := c.inTransaction()
+		for _, u := range c.units[max(0, c.ended-4):min(c.ended, len(c.units))] {
+			if u.told == "57014" && since != 0 { // it is told between two messages, perhaps not at once
+				since = min(since, u.fedAt)
+			}
+		}
+		if l.Transaction == 0 || since != 0 && w.now-since < l.Transaction {
+			w.violate("P5", "%s is closed for a transaction of %v", c.name(), w.now-since)
+		}
+		if c.ended == len(c.units) && c.units[c.ended-1].status != 'I' {
+			c.mustNotCommit, c.mustNotFrom = w.now, first
+		}
+	}
+}
+
+// checkLimits looks, at the very end, for what was committed of clients of whom all had been rolled back.
+func (w *World) checkLimits() {
+	for _, m := range w.db.commits {
+		if c := w.clients[m.tag.client-1]; c.mustNotCommit != 0 && m.at > c.mustNotCommit && m.tag.unit >= c.mustNotFrom {
+			w.violate("P8", "%s was committed %v after %s had been told that its transaction is rolled back", m.tag, m.at-c.mustNotCommit, c.name())
+		}
+	}
+}
+
+// drawLimits draws the limits of a world, most of them none.
+func (w *World) drawLimits(k *Knobs) {
+	l, t := &k.config.Limits, &k.config.Timeouts
+	t.WaitNotify = 0
+	if w.chance(0.3) {
+		t.WaitNotify = w.between(time.Millisecond, 500*time.Millisecond)
+	}
+	if w.chance(0.15) {
+		l.ClientIdle = w.between(2*time.Millisecond, 500*time.Millisecond)
+	}
+	if w.chance(0.2) {
+		l.IdleTransaction = w.between(time.Millisecond, 300*time.Millisecond)
+	}
+	if w.chance(0.2) {
+		l.Query = w.between(time.Millisecond, 2*time.Second)
+	}
+	if w.chance(0.2) {
+		l.Transaction = w.between(2*time.Millisecond, 3*time.Second)
+	}
+}
