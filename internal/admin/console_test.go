@@ -92,7 +92,7 @@ func newModel() *model {
 func (m *model) Config() config.Config { return m.config }
 
 func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
-	t := event.Tally{Entry: "shop", Logins: 4, Received: 1000, Sent: 50_000}
+	t := event.Tally{Entry: "shop", Logins: 4, Received: 1000, Sent: 50_000, ClientParses: 5, ServerParses: 7, Binds: 6}
 	t.Wait.Observe(0)
 	t.Wait.Observe(30 * time.Millisecond)
 	for range 4 {

@@ -147,17 +147,11 @@ func (c *Console) showTotals(ctx context.Context, t *table) error {
 		if i == 0 || strings.HasPrefix(col.name, "avg_") && strings.HasSuffix(col.name, "_time") {
 			continue
 		}
-		sum, known := int64(0), len(all.rows) == 0
+		sum := int64(0)
 		for _, row := range all.rows {
-			if v, ok := row[i].(int64); ok {
-				sum, known = sum+v, true
-			}
+			sum += row[i].(int64)
 		}
-		if known {
-			t.add(col.name, sum)
-		} else {
-			t.add(col.name, nil)
-		}
+		t.add(col.name, sum)
 	}
 	return nil
 }

@@ -245,11 +245,12 @@ func (c *Console) showStats(ctx context.Context, t *table) error {
 	return nil
 }
 
-// counts are the columns from total_server_assignment_count on. Prepared statements are not counted.
+// counts are the columns from total_server_assignment_count on.
 func counts(t event.Tally) []any {
 	return []any{
 		int64(t.Wait.Count()), int64(t.Transaction.Count()), int64(t.Query.Count()), int64(t.Received), int64(t.Sent),
-		allMicros(t.Transaction.Sum), allMicros(t.Query.Sum), allMicros(t.Wait.Sum), nil, nil, nil, int64(t.Logins),
+		allMicros(t.Transaction.Sum), allMicros(t.Query.Sum), allMicros(t.Wait.Sum), int64(t.ClientParses), int64(t.ServerParses),
+		int64(t.Binds), int64(t.Logins),
 	}
 }
 
@@ -258,9 +259,6 @@ func averages(old, now []any, length time.Duration) []any {
 	of := map[int]int{5: 1, 6: 2, 7: 0} // a time's column, and that of what it is the time of
 	list := make([]any, len(now))
 	for i := range now {
-		if now[i] == nil {
-			continue
-		}
 		by, timed := of[i]
 		difference := now[i].(int64) - old[i].(int64)
 		switch {

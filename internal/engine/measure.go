@@ -38,6 +38,15 @@ func (e *Engine) clockIn(c *client) {
 	e.attend(c)
 }
 
+// countMessages adds what the session has counted.
+func (c *client) countMessages() {
+	n := c.sess.TakeCounts()
+	t := c.pool.tally
+	t.ClientParses += n.ClientParses
+	t.ServerParses += n.ServerParses
+	t.Binds += n.Binds
+}
+
 // clockOut counts the units that ended. In a pipeline the server begins with the next one where it ended the last.
 func (e *Engine) clockOut(c *client) {
 	k := &c.clock

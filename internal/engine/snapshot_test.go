@@ -48,6 +48,9 @@ func (w *world) snapshot() string {
 		}{{"waits", t.Wait}, {"queries", t.Query}, {"transactions", t.Transaction}} {
 			fmt.Fprintf(&b, ", %s %d in %v", h.name, h.h.Count(), h.h.Sum)
 		}
+		if t.ClientParses+t.ServerParses+t.Binds > 0 {
+			fmt.Fprintf(&b, ", parses %d by clients and %d to servers, binds %d", t.ClientParses, t.ServerParses, t.Binds)
+		}
 		b.WriteString("\n")
 	}
 	return b.String()

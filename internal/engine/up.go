@@ -132,6 +132,7 @@ func (e *Engine) toServer(c *client, p []byte, lent Buf, at int) {
 	}
 	s.lastWrite = e.now
 	e.clockIn(c)
+	c.countMessages()
 	if lent.Bytes != nil {
 		e.forward(&s.link, lent, at, len(p))
 		return

@@ -44,6 +44,9 @@ type Tally struct {
 	Logins   uint64 // clients let in
 	Received uint64 // bytes from clients
 	Sent     uint64 // bytes to clients
+	// Messages of the extended protocol: Parse by clients, Parse to servers (those, and Cancello's own for a statement
+	// that a server does not have), Bind.
+	ClientParses, ServerParses, Binds uint64
 
 	Wait        Histogram // of each lease: how long the client waited for it; 0 where it was given at once
 	Query       Histogram // of each unit: how long a server worked on it

@@ -223,6 +223,7 @@ func (s *Session) use(d decision, name []byte) string {
 	c, _ := s.meaning(name)
 	s.shelf.used(c.st)
 	if d.typ == wire.MsgBind {
+		s.counts.Binds++
 		s.markUnit(c.st.commits, c.st.begins)
 		s.stirred = s.stirred || c.st.stirs
 		if c.st.sweeps {
@@ -252,6 +253,7 @@ func (s *Session) renameParse(d decision, name, text []byte) {
 	} else {
 		st = s.lib.find(text, s.reading)
 	}
+	s.counts.parse()
 	s.makeRoom(st)
 	c := card{st: st, at: s.lib.tick()}
 	s.roll.note(change{
@@ -309,6 +311,7 @@ func (s *Session) prepare(d decision, b []byte) {
 	s.out = wire.AppendHeader(s.out, wire.MsgParse, len(c.st.name)+1+len(c.st.body))
 	s.out = append(append(s.out, c.st.name...), 0)
 	s.out = append(s.out, c.st.body...)
+	s.counts.ServerParses++
 	s.queue.Push(unit.Parse | unit.Ours | unit.Named)
 }
 

@@ -76,6 +76,7 @@ type Session struct {
 	commitsKept bool            // the unnamed statement, or in Keep mode any, is a COMMIT
 	beginsKept  bool            // ... opens a transaction block
 
+	counts    Counts
 	tags      Tags
 	cancelled [4]uint64 // serials of the last units that ended in 57014
 	late      []byte    // for the client, as soon as the message that it gets in pieces is whole

@@ -270,12 +270,14 @@ func (s *Session) accept(d decision, b []byte) {
 	case wire.MsgQuery:
 		s.mark(text, d.body)
 	case wire.MsgParse:
+		s.counts.parse()
 		if d.entry.Has(unit.Unnamed) && !s.skip {
 			s.up.keep = s.unnamed.begin(b[:wire.HeaderLen], d.body)
 			s.unnamed.sentIn = s.begun
 		}
 		s.mark(text, d.body)
 	case wire.MsgBind:
+		s.counts.Binds++
 		s.markUnit(s.commitsKept, s.beginsKept)
 		if s.sweepsKept && s.roll != nil {
 			s.roll.sweep = s.begun
@@ -385,6 +387,7 @@ func (s *Session) divert(d decision, b []byte) int {
 		s.start(d)
 		s.out = append(s.out, s.unnamed.cur...)
 		s.unnamed.sentIn = s.begun
+		s.counts.ServerParses++
 		s.queue.Push(unit.Parse | unit.Ours)
 		return 0
 	case Instead:
