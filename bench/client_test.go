@@ -12,7 +12,7 @@ import (
 func row() []byte {
 	b := appendMessage(nil, wire.MsgDataRow, "", []byte{0, 1, 0, 0, 0, 1, '1'})
 	b = appendMessage(b, wire.MsgCommandComplete, "SELECT 1\x00", nil)
-	return wire.AppendReadyForQuery(b, wire.StatusIdle)
+	return wire.AppendReadyForQuery(b, 'I')
 }
 
 // An answer is understood however it is cut.

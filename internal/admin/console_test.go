@@ -347,12 +347,12 @@ func TestAverages(t *testing.T) {
 	var old, now event.Tally
 	old.Query.Observe(time.Millisecond)
 	now = old
-	now.Received, now.Logins = 6000, 120
+	now.Received, now.Logins, now.ClientParses = 6000, 120, 120
 	for range 60 {
 		now.Query.Observe(3 * time.Millisecond)
 	}
 	got := averages(counts(old), counts(now), time.Minute)
-	if got[2] != int64(1) || got[3] != int64(100) || got[6] != int64(3000) || got[7] != int64(0) || got[8] != nil || got[11] != int64(2) {
+	if got[2] != int64(1) || got[3] != int64(100) || got[6] != int64(3000) || got[7] != int64(0) || got[8] != int64(2) || got[11] != int64(2) {
 		t.Errorf("averages %v", got)
 	}
 }

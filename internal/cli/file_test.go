@@ -87,7 +87,7 @@ database "d" is on h, port 5432, as each client's own user
 cancello: ` + bad + `:4:1: port = "0" is not allowed: give a whole number from 1 to 65535, or a list of them
 cancello: ` + bad + `:5:1: user has a value of the wrong kind: give a text in quotes
 `},
-		{faulty, 1, "", "cancello: " + faulty + `:4:1: auth_type = "plain" needs auth_file: give the file of users and passwords
+		{faulty, 1, "", "cancello: " + faulty + `:4:1: auth_type = "plain" needs auth_file (--auth-file): give the file of users and passwords
 `},
 		// What is the flags' fault has no line.
 		{faulty + " --auth trust --listen here", 1, "", "cancello: listen = \"here\": the port is missing: give HOST:PORT\n"},

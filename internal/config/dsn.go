@@ -39,7 +39,7 @@ func ParseDSN(dsn string) (Database, error) {
 			return d, nil
 		}
 	}
-	return Database{}, fmt.Errorf("upstream DSN: %w", err)
+	return Database{}, err
 }
 
 func cutScheme(dsn string) (rest string, ok bool) {

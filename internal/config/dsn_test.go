@@ -61,7 +61,7 @@ func FuzzParseDSN(f *testing.F) {
 	f.Fuzz(func(t *testing.T, dsn string) {
 		d, err := ParseDSN(dsn)
 		if err != nil {
-			if d != (Database{}) || !strings.HasPrefix(err.Error(), "upstream DSN: ") || len(err.Error()) > 600 {
+			if d != (Database{}) || err.Error() == "" || len(err.Error()) > 600 {
 				t.Fatalf("%v, %v", d, err)
 			}
 			return

@@ -11,7 +11,7 @@ import (
 func Validate(c *Config) error {
 	faults := check(nil, "", general(), c)
 	if c.Auth.Method.Listed() && c.Auth.File == "" {
-		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = %q needs auth_file: give the file of users and passwords", c.Auth.Method))
+		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = %q needs auth_file (--auth-file): give the file of users and passwords", c.Auth.Method))
 	}
 	if c.Auth.Method == Cert && c.TLS.Client.Mode < SSLVerifyCA {
 		faults = append(faults, fault([]string{"auth", "auth_type"}, "auth_type = \"cert\" needs client_tls_sslmode = verify-ca or verify-full, with client_tls_ca_file: else clients' certificates are not looked at"))

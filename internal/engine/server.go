@@ -29,6 +29,7 @@ type server struct {
 	// upstream is where it is, and era the pool's when it was dialed: the pool may go elsewhere in its lifetime.
 	upstream *upstream
 	era      int
+	as       string // who logged in
 	phase    phase
 	aside    bool // it is being dialed, and nobody waits for it
 	cl       *client
@@ -74,7 +75,7 @@ func (e *Engine) dial(p *pool) {
 // open opens a server at an upstream.
 func (e *Engine) open(p *pool, u *upstream, aside bool) {
 	e.lastServer++
-	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, dialedAt: e.now, lastData: -1}
+	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, as: p.target(u, 0).User, dialedAt: e.now, lastData: -1}
 	e.servers[s.id] = s
 	p.Dialing++
 	u.begin(s)
@@ -106,7 +107,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 		p.stale--
 	}
 	s.phase = cleaning
-	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey})
+	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey, As: s.as})
 	e.handOn(s)
 	if p.known() {
 		e.admitAll(p)

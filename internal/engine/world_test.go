@@ -221,6 +221,9 @@ func (w *world) Emit(e event.Event) {
 	case event.ClientLeft:
 		w.say("left: %s", e.Reason)
 	case event.ServerOpened:
+		if e.As != e.User {
+			w.say("s%d logged in as %s", e.Server, e.As)
+		}
 	case event.ServerClosed:
 		w.say("s%d closed: %s", e.Server, e.Reason)
 	case event.DialFailed:

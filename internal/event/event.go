@@ -59,12 +59,13 @@ type ClientLeft struct {
 	Reason         string
 }
 
-// ServerOpened: a server connection is ready.
+// ServerOpened: a server connection is ready. User and Database are as clients ask for them; As is who logged in.
 type ServerOpened struct {
 	Server                 uint64
 	User, Database, Remote string
 	PID                    uint32
 	HasKey                 bool
+	As                     string
 }
 
 // ServerClosed: a server connection is gone, for the reason given.

@@ -19,8 +19,11 @@ func writeLine(log *slog.Logger, e event.Event) {
 	case event.ClientLeft:
 		log.Info("client left", "pid", e.PID, "user", e.User, "database", e.Database, "reason", e.Reason)
 	case event.ServerOpened:
-		log.Info("server connected", "server", e.Server, "pid", e.PID, "user", e.User, "database", e.Database,
-			"remote", e.Remote, "cancel_key", e.HasKey)
+		f := []any{"server", e.Server, "pid", e.PID, "user", e.User, "database", e.Database, "remote", e.Remote, "cancel_key", e.HasKey}
+		if e.As != e.User && e.As != "" { // a forced user
+			f = append(f, "as", e.As)
+		}
+		log.Info("server connected", f...)
 	case event.ServerClosed:
 		log.Info("server closed", "server", e.Server, "user", e.User, "database", e.Database, "reason", e.Reason)
 	case event.DialFailed:

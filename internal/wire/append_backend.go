@@ -10,16 +10,6 @@ const (
 	authSASLFinal    = 12
 )
 
-// The states in a ReadyForQuery.
-const (
-	// StatusIdle: not in a transaction block.
-	StatusIdle byte = 'I'
-	// StatusInTransaction: in a transaction block.
-	StatusInTransaction byte = 'T'
-	// StatusFailed: in a failed transaction block; all is refused until it ends.
-	StatusFailed byte = 'E'
-)
-
 // AppendAuthOK appends an AuthenticationOk.
 func AppendAuthOK(dst []byte) []byte { return appendAuth(dst, authOK, nil) }
 
@@ -63,7 +53,8 @@ func AppendBackendKeyData(dst []byte, pid uint32, key []byte) []byte {
 	return end(append(appendUint32(begin(dst, MsgBackendKeyData), pid), key...), start)
 }
 
-// AppendReadyForQuery appends a ReadyForQuery with one of the Status constants.
+// AppendReadyForQuery appends a ReadyForQuery. status is 'I' (not in a transaction block), 'T' (in one) or 'E' (in a failed
+// one, where all is refused until it ends).
 func AppendReadyForQuery(dst []byte, status byte) []byte {
 	return append(AppendHeader(dst, MsgReadyForQuery, 1), status)
 }

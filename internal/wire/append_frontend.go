@@ -16,9 +16,6 @@ func AppendParse(dst []byte, name, sql string) []byte {
 // AppendSync appends a Sync.
 func AppendSync(dst []byte) []byte { return AppendHeader(dst, MsgSync, 0) }
 
-// AppendFlush appends a Flush.
-func AppendFlush(dst []byte) []byte { return AppendHeader(dst, MsgFlush, 0) }
-
 // AppendTerminate appends a Terminate.
 func AppendTerminate(dst []byte) []byte { return AppendHeader(dst, MsgTerminate, 0) }
 
@@ -27,9 +24,6 @@ func AppendClose(dst []byte, kind byte, name string) []byte {
 	start := len(dst)
 	return end(appendCString(append(begin(dst, MsgClose), kind), name), start)
 }
-
-// AppendCopyDone appends a CopyDone.
-func AppendCopyDone(dst []byte) []byte { return AppendHeader(dst, MsgCopyDone, 0) }
 
 // AppendCopyFail appends a CopyFail.
 func AppendCopyFail(dst []byte, reason string) []byte {

@@ -148,7 +148,7 @@ func FuzzFrames(f *testing.F) {
 	var client, server []byte
 	client = AppendParse(client, "", "select $1")
 	client = AppendClose(client, 'S', "s")
-	client = AppendFlush(client)
+	client = AppendHeader(client, MsgFlush, 0)
 	client = AppendSync(client)
 	client = AppendQuery(client, "copy t from stdin")
 	client = append(AppendHeader(client, MsgCopyData, 3), "row"...)
@@ -159,7 +159,7 @@ func FuzzFrames(f *testing.F) {
 	server = AppendAuthOK(server)
 	server = AppendParameterStatus(server, "TimeZone", "UTC")
 	server = AppendBackendKeyData(server, 42, []byte{0, 0x2b, 0xe2, 0x10})
-	server = AppendReadyForQuery(server, StatusIdle)
+	server = AppendReadyForQuery(server, 'I')
 	server = AppendNotice(server, "NOTICE", "00000", "hm")
 	server = AppendError(server, "ERROR", "57014", "canceling statement due to user request", "", "")
 	for _, seed := range [][]byte{
