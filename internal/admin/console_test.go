@@ -103,7 +103,7 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 		Now: 100 * time.Second, Paused: []string{"other"}, Disabled: []string{"shop"},
 		Pools: []event.PoolState{
 			{Database: "shop", User: "ann", Entry: "shop", Mode: "session", Limit: 7, ClientsActive: 1, ClientsIdle: 2, ClientsWaiting: 3,
-				OldestWait: 1_500_250 * time.Microsecond, ServersActive: 4, ServersIdle: 5, ServersCleaning: 6, ServersFenced: 2,
+				OldestWait: 1_500_250 * time.Microsecond, ServersActive: 4, ServersIdle: 5, ServersUsed: 2, ServersCleaning: 6, ServersFenced: 2,
 				ServersDialing: 7, ServersGhost: 8, CancelsGoing: 9, CancelsWaiting: 10},
 			{Database: "other", User: "bob", Entry: "*", Mode: "transaction", Limit: 20, ServersIdle: 1, Paused: true},
 		},

@@ -73,9 +73,12 @@ func (c *Console) showUsers(ctx context.Context, t *table) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
 		u := own[name]
-		var size, mode any
+		var size, reserve, mode any
 		if u.PoolSize.Given {
 			size = n(u.PoolSize.Value)
+		}
+		if u.Bounds.ReserveSize.Given {
+			reserve = n(u.Bounds.ReserveSize.Value)
 		}
 		if u.Mode.Given {
 			mode = u.Mode.Value.String()
@@ -83,11 +86,11 @@ func (c *Console) showUsers(ctx context.Context, t *table) error {
 		servers, clients := 0, 0
 		for _, p := range s.Pools {
 			if p.User == name {
-				servers += p.ServersActive + p.ServersIdle + p.ServersCleaning
+				servers += p.ServersActive + p.ServersIdle + p.ServersCleaning + p.ServersDialing
 				clients += p.ClientsActive + p.ClientsIdle + p.ClientsWaiting
 			}
 		}
-		t.add(name, size, nil, mode, n(0), n(servers), n(0), n(clients))
+		t.add(name, size, reserve, mode, n(cfg.MaxUserServers(name)), n(servers), n(cfg.MaxUserClients(name)), n(clients))
 	}
 	return nil
 }

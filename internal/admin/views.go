@@ -27,7 +27,7 @@ func (c *Console) showPools(ctx context.Context, t *table) error {
 	}
 	for _, p := range s.Pools {
 		t.add(p.Database, p.User, n(p.ClientsActive+p.ClientsIdle), n(p.ClientsWaiting), n(p.CancelsGoing), n(p.CancelsWaiting),
-			n(p.ServersActive), n(p.CancelsGoing), n(p.ServersFenced), n(p.ServersIdle), n(0), n(p.ServersCleaning-p.ServersFenced),
+			n(p.ServersActive), n(p.CancelsGoing), n(p.ServersFenced), n(p.ServersIdle-p.ServersUsed), n(p.ServersUsed), n(p.ServersCleaning-p.ServersFenced),
 			n(p.ServersDialing), seconds(p.OldestWait), micros(p.OldestWait), p.Mode, nil)
 	}
 	return nil
@@ -126,28 +126,24 @@ func (c *Console) showDatabases(ctx context.Context, t *table) error {
 	}
 	cfg := c.gate.Config()
 	for _, d := range cfg.Databases {
-		servers, clients, paused, disabled := 0, 0, 0, 0
+		servers, clients, paused := 0, 0, false
 		for _, p := range s.Pools {
 			if p.Entry == d.Name {
-				servers += p.ServersActive + p.ServersIdle + p.ServersCleaning
+				servers += p.ServersActive + p.ServersIdle + p.ServersCleaning + p.ServersDialing
 				clients += p.ClientsActive + p.ClientsIdle + p.ClientsWaiting
-				if p.Paused {
-					paused = 1
-				}
+				paused = paused || p.Paused
 			}
 		}
 		var balance any // where there is a choice
 		if len(d.Upstreams()) > 1 {
 			balance = d.Balance.Or(config.InTurn).String()
 		}
-		if s.PausedAll || slices.Contains(s.Paused, d.Name) {
-			paused = 1
-		}
-		if slices.Contains(s.Disabled, d.Name) {
-			disabled = 1
-		}
-		t.add(d.Name, d.Host, n(d.Port), orNil(d.DBName), orNil(d.User), n(d.PoolSize.Or(cfg.Pool.DefaultSize)), n(0), n(0), n(0),
-			d.Mode.Or(cfg.Pool.Mode).String(), balance, n(0), n(servers), n(0), n(clients), n(paused), n(disabled))
+		paused = paused || s.PausedAll || slices.Contains(s.Paused, d.Name)
+		l, all := d.Bounds, cfg.Pool.Bounds
+		t.add(d.Name, d.Host, n(d.Port), orNil(d.DBName), orNil(d.User), n(d.PoolSize.Or(cfg.Pool.DefaultSize)),
+			n(l.MinSize.Or(all.MinSize)), n(l.ReserveSize.Or(all.ReserveSize)), seconds(l.ServerLife.Or(cfg.Timeouts.ServerLife)),
+			d.Mode.Or(cfg.Pool.Mode).String(), balance, n(l.Servers.Or(all.DBServers)), n(servers), n(l.Clients.Or(all.DBClients)), n(clients),
+			truth(paused), truth(slices.Contains(s.Disabled, d.Name)))
 	}
 	return nil
 }

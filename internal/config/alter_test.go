@@ -9,7 +9,7 @@ func TestAlter(t *testing.T) {
 	for _, tt := range []struct{ key, value, want string }{
 		{"query_wait_timeout", "17s", ""}, {"auth_file", "/etc/users", ""}, {"pool_mode", "transaction", ""},
 		{"listen", "*:1", "listen cannot be changed without a restart"},
-		{"max_client_conn", "no", "max_client_conn"}, {"pool_siz", "1", "did you mean"},
+		{"max_client_conn", "no", "max_client_conn"}, {"default_pool_siz", "1", "did you mean"},
 	} {
 		c := Default()
 		err := Alter(&c, tt.key, tt.value)

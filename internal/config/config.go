@@ -67,6 +67,7 @@ type Database struct {
 	QueryWait  Override[time.Duration]
 	ServerIdle Override[time.Duration]
 	Balance    Override[Balance] // in which order several hosts are tried
+	Bounds     DatabaseBounds
 	TLS        DatabaseTLS
 	Network    DatabaseNetwork
 }
@@ -79,6 +80,7 @@ type User struct {
 	Mode      Override[Mode]
 	QueryWait Override[time.Duration]
 	Limits    UserLimits
+	Bounds    UserBounds
 }
 
 // Mode is when a server goes back to the pool (pool_mode).
@@ -134,6 +136,14 @@ type Pool struct {
 	// MaxPreparedStatements (max_prepared_statements) bounds what clients' named statements one server keeps prepared in
 	// transaction mode; with 0 they are refused.
 	MaxPreparedStatements int
+
+	Bounds Bounds
+	Reset  Reset
+	Check  Check
+	// RoundRobin (server_round_robin) leases the server that has rested longest, not the one used last.
+	RoundRobin bool
+	// FastClose (server_fast_close) ends sessions whose server is to be closed, at the end of their transaction.
+	FastClose bool
 }
 
 // Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.
@@ -144,6 +154,9 @@ type Timeouts struct {
 	ServerIdle    time.Duration // server_idle_timeout: an unused server is closed; 0 never
 	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery
 	ServerGhost   time.Duration // server_ghost_time: a closed, perhaps running server counts that long; 0 not at all
+	ServerLife    time.Duration // server_lifetime: an unused server as old as that is closed; 0: it serves one client only
+	LoginRetry    time.Duration // server_login_retry: the longest pause between two failing logins to a server
+	Reserve       time.Duration // reserve_pool_timeout: a client that has waited that long opens the reserve; 0 never
 }
 
 // Cancel is how cancels are carried.
@@ -156,13 +169,15 @@ type Cancel struct {
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
 func Default() Config {
 	return Config{
-		Network:  Network{Keepalive: true},
-		Auth:     Auth{FailedDelay: 5 * time.Second},
-		Socket:   Socket{Mode: "0777"},
-		Pool:     Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200},
-		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second},
-		Cancel:   Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
-		TLS:      TLS{Server: ServerTLS{Mode: SSLPrefer}},
+		Network: Network{Keepalive: true},
+		Auth:    Auth{FailedDelay: 5 * time.Second},
+		Socket:  Socket{Mode: "0777"},
+		Pool: Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200,
+			Reset: Reset{Query: DiscardAll}, Check: Check{Query: EmptyQuery, Delay: 30 * time.Second}},
+		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second,
+			ServerLife: time.Hour, LoginRetry: 15 * time.Second, Reserve: 5 * time.Second},
+		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
+		TLS:    TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}
 }
 

@@ -35,7 +35,7 @@ func ofDatabase() []setting[Database] {
 			given: func(d *Database) *bool { return &d.TLS.Binding.Given }, word: func(d *Database) choice { return &d.TLS.Binding.Value }},
 		{name: "sslnegotiation", about: "how TLS begins: by a request, or directly, which PostgreSQL 17 and later know", absent: "postgres", words: negotiations(),
 			given: func(d *Database) *bool { return &d.TLS.Negotiation.Given }, word: func(d *Database) choice { return &d.TLS.Negotiation.Value }},
-	}, ofDatabaseNetwork()...)
+	}, append(ofDatabaseNetwork(), boundsOfDatabase()...)...)
 }
 
 // ofUser is the table of what [users.NAME] may say.
@@ -47,7 +47,7 @@ func ofUser() []setting[User] {
 			given: func(u *User) *bool { return &u.PoolSize.Given }, number: func(u *User) *int { return &u.PoolSize.Value }},
 		{name: "query_wait_timeout", about: aboutQueryWait, absent: ofItsDatabase, zero: "no limit",
 			given: func(u *User) *bool { return &u.QueryWait.Given }, duration: func(u *User) *time.Duration { return &u.QueryWait.Value }},
-	}, userLimits()...)
+	}, append(userLimits(), boundsOfUser()...)...)
 }
 
 // What holds where an entry says nothing.

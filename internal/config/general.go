@@ -9,7 +9,19 @@ import (
 
 // general is the table of the settings that there are once, in the order in which they are documented and checked.
 func general() []setting[Config] {
-	return slices.Concat(beforeLimits(), generalLimits(), behindLimits(), ofNetwork())
+	return behind(slices.Concat(beforeLimits(), generalLimits(), behindLimits(), ofNetwork()), slices.Concat(bounds(), lives()))
+}
+
+// behind puts each setting behind the last one of its table.
+func behind(list, more []setting[Config]) []setting[Config] {
+	for _, s := range more {
+		at := len(list)
+		for at > 0 && list[at-1].table != s.table {
+			at--
+		}
+		list = slices.Insert(list, at, s)
+	}
+	return list
 }
 
 func beforeLimits() []setting[Config] {
@@ -131,7 +143,7 @@ func Describe() []Description {
 
 // pgbouncerNames are names that PgBouncer has for what is called otherwise here.
 func pgbouncerNames() [][2]string {
-	return [][2]string{{"listen_addr", "listen"}, {"listen_port", "listen"}, {"unix_socket_dir", "listen"}, {"auth", "auth_type"}}
+	return [][2]string{{"listen_addr", "listen"}, {"listen_port", "listen"}, {"unix_socket_dir", "listen"}, {"auth", "auth_type"}, {"pool_size", "default_pool_size"}, {"reserve_pool", "reserve_pool_size"}}
 }
 
 // Set gives one setting a value, as in --set KEY=VALUE. A time is a number of seconds, as in PgBouncer, or a number
@@ -158,6 +170,9 @@ func Set(c *Config, key, value string) error {
 	}
 	if key == "upstream" {
 		return fmt.Errorf("upstream can't be given by --set: use --upstream")
+	}
+	if meant != key {
+		return fmt.Errorf("unknown setting %q: did you mean %s?", key, meant)
 	}
 	if near, ok := nearest(key, names); ok {
 		return fmt.Errorf("unknown setting %q: did you mean %s?", key, near)

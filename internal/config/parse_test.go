@@ -82,12 +82,17 @@ func TestFile(t *testing.T) {
 		Socket:           Socket{"0770", "postgres"},
 		AllowRemoteTrust: true,
 		Auth:             Auth{Method: SCRAM, File: "users.txt", FailedDelay: 2 * time.Second, AdminUsers: []string{"root"}, StatsUsers: []string{"eve", "mallory"}},
-		Pool:             Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50},
-		HTTP:             "9090",
-		LogFormat:        LogJSON,
-		Timeouts:         Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour},
-		Limits:           Limits{time.Hour, time.Minute, 30 * time.Second, 90 * time.Second},
-		Cancel:           Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
+		Pool: Pool{Mode: Transaction, DefaultSize: 5, MaxClientConn: 1000, MaxPreparedStatements: 50,
+			Bounds:     Bounds{MinSize: 2, ReserveSize: 3, DBServers: 40, UserServers: 30, DBClients: 400, UserClients: 300},
+			Reset:      Reset{Query: "DISCARD TEMP", Always: true},
+			Check:      Check{Query: "SELECT 1", Delay: 10 * time.Second},
+			RoundRobin: true, FastClose: true},
+		HTTP:      "9090",
+		LogFormat: LogJSON,
+		Timeouts: Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour,
+			ServerLife: 30 * time.Minute, LoginRetry: 5 * time.Second, Reserve: 3 * time.Second},
+		Limits: Limits{time.Hour, time.Minute, 30 * time.Second, 90 * time.Second},
+		Cancel: Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16},
 		TLS: TLS{
 			Client: ClientTLS{Mode: SSLVerifyCA, Cert: "gate.pem", Key: "gate.key", CA: "clients.pem"},
 			Server: ServerTLS{Mode: SSLRequire, CA: "servers.pem", Cert: "gate.pem", Key: "gate.key"},
@@ -98,7 +103,9 @@ func TestFile(t *testing.T) {
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
 				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),
 				Network: DatabaseNetwork{Give(true), Give(5), Give(time.Duration(0)), Give(7 * time.Second), Give(2 * time.Second)},
-				TLS:     DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)}},
+				TLS:     DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)},
+				Bounds: DatabaseBounds{MinSize: Give(1), ReserveSize: Give(2), Reserve: Give(time.Second), ServerLife: Give(time.Duration(0)),
+					Servers: Give(9), Clients: Give(90)}},
 			{Name: "inline", Host: "/run/postgresql", Port: 5432},
 			{Name: "dotted.name", Host: "localhost", Port: 5434},
 			{Name: "several", Host: "a,b", Port: 1, Ports: "1,2", Balance: Give(InOrder)},
@@ -107,7 +114,8 @@ func TestFile(t *testing.T) {
 		},
 		Users: []User{
 			{Name: "ann", PoolSize: Give(2), Mode: Give(Transaction), QueryWait: Give(3 * time.Second),
-				Limits: UserLimits{Give(time.Duration(0)), Give(5 * time.Second), Give(6 * time.Second), Give(7 * time.Second)}},
+				Limits: UserLimits{Give(time.Duration(0)), Give(5 * time.Second), Give(6 * time.Second), Give(7 * time.Second)},
+				Bounds: UserBounds{ReserveSize: Give(1), Servers: Give(5), Clients: Give(50)}},
 			{Name: "bob"},
 		},
 	}
@@ -178,11 +186,11 @@ func TestShare(t *testing.T) {
 		database, user string
 		want           Share
 	}{
-		{"other", "eve", Share{c.Databases[0], 20, Session, 2 * time.Minute, 10 * time.Minute, general}},
-		{"other", "ann", Share{c.Databases[0], 9, Session, 0, 10 * time.Minute, general}},
-		{"shop", "eve", Share{c.Databases[1], 3, Transaction, time.Second, 0, general}},
-		{"shop", "ann", Share{c.Databases[1], 9, Transaction, 0, 0, general}},
-		{"shop", "bob", Share{c.Databases[1], 3, Session, time.Second, 0, bob}},
+		{"other", "eve", Share{Database: c.Databases[0], Size: 20, Mode: Session, QueryWait: 2 * time.Minute, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
+		{"other", "ann", Share{Database: c.Databases[0], Size: 9, Mode: Session, QueryWait: 0, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
+		{"shop", "eve", Share{Database: c.Databases[1], Size: 3, Mode: Transaction, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
+		{"shop", "ann", Share{Database: c.Databases[1], Size: 9, Mode: Transaction, QueryWait: 0, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
+		{"shop", "bob", Share{Database: c.Databases[1], Size: 3, Mode: Session, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: bob}},
 	} {
 		got, ok := c.Share(w.database, w.user)
 		if diff := cmp.Diff(w.want, got); !ok || diff != "" {
@@ -192,6 +200,47 @@ func TestShare(t *testing.T) {
 	c.Databases = c.Databases[1:]
 	if _, ok := c.Share("other", "ann"); ok {
 		t.Error("a database that is not configured has a share")
+	}
+}
+
+// What an entry says of limits goes before what is general, a user's reserve before its database's.
+func TestShareOfLimits(t *testing.T) {
+	c := good()
+	c.Pool.Bounds = Bounds{MinSize: 1, ReserveSize: 2, DBServers: 3, UserServers: 4, DBClients: 5, UserClients: 6}
+	shop := NewDatabase("shop")
+	shop.Bounds = DatabaseBounds{MinSize: Give(0), ReserveSize: Give(20), Reserve: Give(time.Minute), ServerLife: Give(time.Second), Servers: Give(30), Clients: Give(0)}
+	c.Databases = append(c.Databases, shop)
+	c.Users = []User{{Name: "ann", Bounds: UserBounds{ReserveSize: Give(200), Servers: Give(40), Clients: Give(60)}}}
+	type limits struct {
+		min, reserve                               int
+		after, life                                time.Duration
+		servers, clients, userServers, userClients int
+	}
+	for _, w := range []struct {
+		database, user string
+		want           limits
+	}{
+		{"other", "eve", limits{1, 2, 5 * time.Second, time.Hour, 3, 5, 4, 6}},
+		{"other", "ann", limits{1, 200, 5 * time.Second, time.Hour, 3, 5, 40, 60}},
+		{"shop", "eve", limits{0, 20, time.Minute, time.Second, 30, 0, 4, 6}},
+		{"shop", "ann", limits{0, 200, time.Minute, time.Second, 30, 0, 40, 60}},
+	} {
+		s, _ := c.Share(w.database, w.user)
+		got := limits{s.MinSize, s.ReserveSize, s.Reserve, s.ServerLife, c.MaxServers(w.database), c.MaxClients(w.database), c.MaxUserServers(w.user), c.MaxUserClients(w.user)}
+		if got != w.want {
+			t.Errorf("%s at %s: %+v, want %+v", w.user, w.database, got, w.want)
+		}
+	}
+}
+
+func TestCheckText(t *testing.T) {
+	for _, c := range []struct {
+		query, text string
+		asked       bool
+	}{{EmptyQuery, "", true}, {"", "", false}, {"SELECT 1", "SELECT 1", true}} {
+		if text, asked := (Check{Query: c.query}).Text(); text != c.text || asked != c.asked {
+			t.Errorf("%q: %q, %t", c.query, text, asked)
+		}
 	}
 }
 

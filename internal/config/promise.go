@@ -1,12 +1,17 @@
 package config
 
-// Connections are how many a configuration promises: its clients, and the servers of one pool for each database. Where
+// Connections are how many a configuration promises: its clients, and the servers of one pool for each database, its
+// reserve among them, or as many as the database may have. Where
 // clients log in under names of their own there is a pool for each name, and nobody knows how many names will come.
 func (c *Config) Connections() (clients, servers int) {
 	for _, d := range c.Databases {
-		size := d.PoolSize.Or(c.Pool.DefaultSize)
+		size, reserve := d.PoolSize.Or(c.Pool.DefaultSize), d.Bounds.ReserveSize.Or(c.Pool.Bounds.ReserveSize)
 		for _, u := range c.Users {
-			size = max(size, u.PoolSize.Or(0))
+			size, reserve = max(size, u.PoolSize.Or(0)), max(reserve, u.Bounds.ReserveSize.Or(0))
+		}
+		size += reserve
+		if limit := c.MaxServers(d.Name); limit > 0 {
+			size = min(size, limit)
 		}
 		servers += size
 	}

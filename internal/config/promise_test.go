@@ -13,4 +13,12 @@ func TestConnections(t *testing.T) {
 	if clients, servers := c.Connections(); clients != 3 || servers != 20+10+20 {
 		t.Errorf("with users: %d clients, %d servers", clients, servers)
 	}
+
+	c.Pool.Bounds.ReserveSize = 3
+	c.Users[0].Bounds.ReserveSize = Give(5)
+	_, before := c.Connections()
+	c.Databases[0].Bounds.Servers = Give(4)
+	if _, after := c.Connections(); before != 20+10+20+3*5 || after != before-25+4 {
+		t.Errorf("%d servers with a reserve, %d with a limit of 4 for one database", before, after)
+	}
 }

@@ -22,16 +22,17 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	}
 	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
 	p := e.pool(poolName{database: r.Database, user: r.User})
-	switch {
-	case p == nil:
+	if p == nil {
 		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
 		return
-	case e.disabled[r.Database]:
+	}
+	if e.disabled[r.Database] {
 		e.deny(l, r, sqlstate.DatabaseDisabled(r.Database))
 		e.sweepPool(p)
 		return
-	case e.clients >= e.cfg.Pool.MaxClientConn:
-		e.deny(l, r, sqlstate.TooManyConnections(e.cfg.Pool.MaxClientConn))
+	}
+	if err, is := e.noPlace(p.name); is {
+		e.deny(l, r, err)
 		e.sweepPool(p)
 		return
 	}
@@ -46,9 +47,13 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	p.logins = append(p.logins, c)
 	if p.known() {
 		e.admitAll(p)
+		e.staff(p) // it may be the first for whom min_pool_size is kept
 		return
 	}
-	e.staff(p)
+	if e.staff(p); p.known() {
+		e.admitAll(p)
+		return
+	}
 	if d := e.cfg.Timeouts.ServerConnect; d > 0 {
 		e.after(d, func() { e.loginWaited(c) })
 	}
@@ -61,6 +66,18 @@ func (e *Engine) loginWaited(c *client) {
 	}
 	if c.pool.paused { // client_login_timeout bounds it
 		e.after(e.cfg.Timeouts.ServerConnect, func() { e.loginWaited(c) })
+		return
+	}
+	if err, is := c.pool.crowded(); is {
+		if limit := c.pool.share.QueryWait; limit == 0 || e.now-c.clock.joined < limit { // or client_login_timeout
+			d := e.cfg.Timeouts.ServerConnect
+			if limit > 0 {
+				d = min(d, limit-(e.now-c.clock.joined))
+			}
+			e.after(d, func() { e.loginWaited(c) })
+			return
+		}
+		e.refuseLogin(c, err)
 		return
 	}
 	e.refuseLogin(c, sqlstate.NoServer(c.pool.trouble()).Fatal())

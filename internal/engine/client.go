@@ -167,6 +167,7 @@ func (e *Engine) enter(c *client) {
 	e.clients++
 	e.present++
 	c.pool.clients++
+	e.census.enter(c.pool.name)
 }
 
 func (e *Engine) freeSlot(c *client) {
@@ -174,6 +175,7 @@ func (e *Engine) freeSlot(c *client) {
 		return
 	}
 	e.clients--
+	e.census.leave(c.pool.name)
 	c.keyed = false
 	if e.bug == BugKeyOutlivesClient {
 		return
@@ -194,6 +196,7 @@ func (e *Engine) forget(c *client) {
 	e.present--
 	c.pool.clients--
 	e.emptyIfDeserted(c.pool)
+	e.watch(c.pool) // servers that it had to keep may go
 	e.sweepPool(c.pool)
 	e.checkDrained()
 }

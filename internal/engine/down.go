@@ -196,7 +196,9 @@ func (e *Engine) own(s *server, p []byte) int {
 		e.ownFailed(s, text)
 	case busy && typ == wire.MsgReadyForQuery:
 		e.ownDone(s, text[0])
-	case busy && (typ == wire.MsgCommandComplete || typ == wire.MsgRowDescription || typ == wire.MsgDataRow):
+	case busy && typ == wire.MsgCommandComplete:
+		s.forgets(text)
+	case busy && (typ == wire.MsgEmptyQueryResponse || typ == wire.MsgRowDescription || typ == wire.MsgDataRow):
 	default:
 		e.dismiss(s, "an unexpected message of type "+string(rune(typ))+" to nobody")
 	}

@@ -24,6 +24,8 @@ type Engine struct {
 	pools     map[poolName]*pool
 	upstreams map[string]*upstream
 	servers   map[Server]*server
+	quotas    quotas
+	census    census
 	orders    map[Order]*order
 	tallies   map[string]*event.Tally // by the name of the configured database
 	paused    map[string]bool         // by the name that clients ask for
@@ -51,6 +53,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 	return &Engine{
 		cfg: cfg, out: out, minter: m,
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
+		quotas: newQuotas(), census: newCensus(),
 		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{}, paused: map[string]bool{},
 		disabled: map[string]bool{},
 	}

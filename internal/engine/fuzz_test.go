@@ -103,7 +103,7 @@ type fuzzed struct {
 func newFuzzed(t *testing.T, session bool) *fuzzed {
 	cfg := config.Default()
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
-	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 6}
+	cfg.Pool.Mode, cfg.Pool.DefaultSize, cfg.Pool.MaxClientConn, cfg.Pool.MaxPreparedStatements = config.Transaction, 2, 6, 0
 	cfg.Cancel.PerUpstream = 2
 	if session {
 		cfg.Pool.Mode = config.Session

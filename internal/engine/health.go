@@ -95,7 +95,21 @@ func (e *Engine) works(u *upstream) {
 	if u.told {
 		e.out.Emit(event.UpstreamBack{Upstream: u.name, After: e.now - u.since})
 	}
+	back := u.failures > 0
 	u.failures, u.why, u.told = 0, "", false
+	if back {
+		e.goOn(u)
+	}
+}
+
+// goOn ends the pause of the pools that wait before they try u again: it is there.
+func (e *Engine) goOn(u *upstream) {
+	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
+		if p := e.pools[name]; p != nil && p.retrying && p.serves(u) {
+			p.retrying = false
+			e.staff(p)
+		}
+	}
 }
 
 // fails: a dial to u came to nothing, and it was its own fault.
@@ -149,9 +163,9 @@ func (e *Engine) tryAgain(u *upstream) (watch bool) {
 // dial that nobody waits for. Those who wait are not kept by it: it takes the last place only where nobody waits, or
 // where servers come back all the time.
 func (e *Engine) due(p *pool) *upstream {
-	lastPlace := p.Live+p.Dialing+p.Ghosts+1 >= p.Limit
+	lastPlace := p.Total()+1 >= p.Limit || p.claim.nearlyFull()
 	waited := p.Line.Len()+len(p.logins) > 0
-	if !p.several() || !p.Room() || !p.anyUp() || lastPlace && waited && (p.Live == 0 || p.keeps()) {
+	if !p.several() || !p.Room() || p.claim.full() != nil || !p.anyUp() || lastPlace && waited && (p.Live == 0 || p.keeps()) {
 		return nil
 	}
 	for _, u := range p.upstreams {

@@ -56,9 +56,11 @@ func (e *Engine) lose(s *server, l loss) {
 	s.conn, s.busy, s.pending = 0, false, nil
 	delete(e.servers, s.id)
 	p.Live--
+	s.claim.add(-1)
 	p.Remove(s)
+	e.checked(s)
 	if l.running && c != nil && c.sess.Ended() < c.sess.Begun() {
-		e.haunt(p)
+		e.haunt(p, s.claim)
 	}
 	e.out.Emit(event.ServerClosed{Server: uint64(s.id), User: p.name.user, Database: p.name.database, Reason: l.reason})
 	if c != nil {
@@ -70,19 +72,23 @@ func (e *Engine) lose(s *server, l loss) {
 	if s.shelf != nil {
 		s.shelf.Clear()
 	}
+	e.freed(s.claim)
 	e.staff(p)
 	e.sweepPool(p)
 	e.checkDrained()
 }
 
-// haunt counts a closed, perhaps running server against the limit for a while (trap A10).
-func (e *Engine) haunt(p *pool) {
+// haunt counts a closed, perhaps running server against the limits for a while (trap A10).
+func (e *Engine) haunt(p *pool, of claim) {
 	if e.cfg.Timeouts.ServerGhost == 0 {
 		return
 	}
 	p.Ghosts++
+	of.add(1)
 	e.after(e.cfg.Timeouts.ServerGhost, func() {
 		p.Ghosts--
+		of.add(-1)
+		e.freed(of)
 		e.staff(p)
 		e.sweepPool(p)
 	})

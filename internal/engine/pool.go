@@ -36,12 +36,19 @@ type pool struct {
 	params    *lease.Settings // what a new server reports; nil before the first
 	settings  lease.Interner
 	library   *session.Library // the clients' named statements; nil before the first client, and in session mode
+	claim     claim            // what a new server counts against
+	drawsAs   string           // the user whose quota that is
+	hungry    bool             // its clients wait for room in it
+	opening   bool             // room is being made for it
+	wearAt    time.Duration    // when servers at rest are looked at for their age; 0: none rests
+	wornLast  time.Duration    // when one was closed for its age; 0: none was
 
 	logins   []*client // wait for params
 	clients  int
 	granted  int // SetGrant; 0: the configuration's
 	failures int // dials in a row
 	retrying bool
+	retries  int           // counts the pauses between failing dials
 	watchAt  time.Duration // when a timer looks at the waits; 0: none runs
 
 	lastFailure Failure
@@ -61,9 +68,9 @@ func (e *Engine) SetGrant(now time.Duration, id PoolID, limit int) {
 
 // size is how many servers the pool may have.
 func (p *pool) size() {
-	p.Limit = p.share.Size
+	p.Limit, p.Reserve = p.share.Size, p.share.ReserveSize
 	if p.granted > 0 {
-		p.Limit = p.granted
+		p.Limit, p.Reserve = p.granted, 0
 	}
 }
 
@@ -85,7 +92,7 @@ func (p *pool) keeps() bool { return p.mode() == session.Keep }
 // is waited for, if a server can be opened there. If others hold all there may be, perhaps for good, the old values are
 // told, and what differs with the first lease.
 func (p *pool) known() bool {
-	return p.params != nil && (!p.outdated || !p.Room() && p.Dialing == p.stale)
+	return p.params != nil && (!p.outdated || (!p.Room() || p.hungry) && p.Dialing == p.stale)
 }
 
 // target is where and as whom its servers log in.
@@ -116,14 +123,17 @@ func (e *Engine) pool(name poolName) *pool {
 	p := &pool{name: name, share: share, upstreams: e.upstreamsOf(share.Database), tally: e.tally(share.Database.Name), paused: e.isPaused(name.database)}
 	p.turn = int(e.lastServer % Server(len(p.upstreams))) // the servers of many small pools are spread, too
 	p.size()
+	p.RoundRobin = e.cfg.Pool.RoundRobin
 	e.pools[name] = p
+	e.enroll(p)
 	return p
 }
 
 // sweepPool forgets a pool that nobody uses and that has no servers.
 func (e *Engine) sweepPool(p *pool) {
-	if p.clients == 0 && p.Live == 0 && p.Dialing == 0 && p.Ghosts == 0 && e.pools[p.name] == p {
+	if p.clients == 0 && p.Total() == 0 && e.pools[p.name] == p && (e.draining || !p.home()) {
 		delete(e.pools, p.name)
+		e.strikeOff(p)
 	}
 }
 
@@ -141,8 +151,11 @@ func (e *Engine) ask(c *client) bool {
 	p := c.pool
 	if p.Line.Len() == 0 && !p.paused {
 		if s, ok := p.Take(); ok {
-			e.grant(c, s)
-			return s.phase == leased
+			if !e.doubts(s) {
+				e.grant(c, s)
+				return s.phase == leased
+			}
+			e.check(s)
 		}
 	}
 	c.since, c.notified = e.now, false
@@ -153,19 +166,13 @@ func (e *Engine) ask(c *client) bool {
 	return false
 }
 
-// staff opens a server if somebody waits for one and there is room.
-func (e *Engine) staff(p *pool) {
-	for !p.retrying && !p.paused && p.Wanted(len(p.logins)+p.stale+p.aside) {
-		e.dial(p)
-	}
-}
-
 // grant leases s to c. The client's settings come first; nothing of its own is sent before they are in force (E1).
 func (e *Engine) grant(c *client, s *server) {
 	p := s.pool
 	e.clockWait(c)
 	c.place.Leave()
 	c.srv, s.cl = s, c
+	s.served = true
 	c.sess.Become(p.mode())
 	s.shared = s.shared || p.mode() != session.Keep
 	if s.shelf == nil {
@@ -195,6 +202,8 @@ func (e *Engine) grant(c *client, s *server) {
 // handOn gives a clean server to whoever has waited longest, or lays it to rest.
 func (e *Engine) handOn(s *server) {
 	p := s.pool
+	e.checked(s)
+	setting, crowd := s.claim.over()
 	switch {
 	case s.misplaced() != "" && e.bug != BugOldPlaceKept:
 		e.retire(s, s.misplaced())
@@ -202,8 +211,14 @@ func (e *Engine) handOn(s *server) {
 	case p.paused:
 		e.retire(s, "PAUSE")
 		return
-	case p.Live+p.Dialing+p.Ghosts > p.Limit:
+	case p.Over():
 		e.retire(s, tooMany)
+		return
+	case crowd:
+		e.retire(s, beyond(setting))
+		return
+	case e.worn(s):
+		e.retireWorn(s)
 		return
 	case s.shared && p.mode() == session.Keep:
 		s.chores = []lease.Chore{lease.DiscardAll}
@@ -213,12 +228,18 @@ func (e *Engine) handOn(s *server) {
 		e.retire(s, e.desertion())
 		return
 	}
+	s.restSince = e.now
 	c, ok := p.Line.First()
-	if !ok {
+	switch {
+	case !ok:
 		s.phase = resting
-		s.restSince = e.now
 		p.Rest(s)
+		p.noteWear(s)
 		e.watch(p)
+		e.feedHungry(s.claim)
+		return
+	case e.doubts(s): // the delay is none: it is asked each time
+		e.check(s)
 		return
 	}
 	e.grant(c, s)
@@ -230,7 +251,7 @@ func (e *Engine) handOn(s *server) {
 
 // watch sees to the waits of a pool that have a limit: the line's and those of servers at rest.
 func (e *Engine) watch(p *pool) {
-	at, ok := p.next(e.cfg.Timeouts.ServerConnect)
+	at, ok := p.next(e.cfg.Timeouts.ServerConnect, e.floor(p))
 	if !ok || (p.watchAt != 0 && p.watchAt <= at) {
 		return
 	}
@@ -242,19 +263,31 @@ func (e *Engine) watch(p *pool) {
 		}
 		p.watchAt = 0
 		e.expire(p)
+		if e.overdue(p) {
+			e.staff(p)
+		}
 		e.watch(p)
 	})
 }
 
 // next is when the first limit in the pool is reached.
-func (p *pool) next(connect time.Duration) (at time.Duration, ok bool) {
-	if c, waits := p.Line.First(); waits && p.patience(connect) > 0 {
-		at, ok = c.since+p.patience(connect), true
-	}
-	if s, rests := p.Oldest(); rests && p.share.ServerIdle > 0 {
-		if end := s.restSince + p.share.ServerIdle; !ok || end < at {
-			at, ok = end, true
+func (p *pool) next(connect time.Duration, floor int) (at time.Duration, ok bool) {
+	earlier := func(t time.Duration) {
+		if !ok || t < at {
+			at, ok = t, true
 		}
+	}
+	if c, waits := p.Line.First(); waits && p.patience(connect) > 0 {
+		earlier(c.since + p.patience(connect))
+	}
+	if s, rests := p.Oldest(); rests && p.share.ServerIdle > 0 && p.Live > floor {
+		earlier(s.restSince + p.share.ServerIdle)
+	}
+	if p.wearAt > 0 {
+		earlier(p.wearAt)
+	}
+	if t, waits := p.reserveAt(); waits && !p.retrying && !p.hungry && !p.paused {
+		earlier(t)
 	}
 	return at, ok
 }
@@ -280,10 +313,13 @@ func (e *Engine) expire(p *pool) {
 	}
 	for p.share.ServerIdle > 0 {
 		s, rests := p.Oldest()
-		if !rests || s.restSince+p.share.ServerIdle > e.now {
+		if !rests || s.restSince+p.share.ServerIdle > e.now || p.Live <= e.floor(p) {
 			break
 		}
 		e.retire(s, "server_idle_timeout")
+	}
+	if p.wearAt > 0 && p.wearAt <= e.now {
+		e.wearAll(p)
 	}
 }
 

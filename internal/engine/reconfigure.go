@@ -25,6 +25,7 @@ func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
 			e.attend(c)
 		}
 	}
+	e.openHomes()
 	for _, name := range slices.Sorted(maps.Keys(e.upstreams)) {
 		e.carryOn(e.upstreams[name])
 	}
@@ -39,10 +40,13 @@ func (e *Engine) reconfigure(p *pool) {
 	before := p.share
 	p.share, p.closed, p.tally = share, false, e.tally(share.Database.Name)
 	e.move(p, before.Database)
+	p.RoundRobin = e.cfg.Pool.RoundRobin
 	if before.Mode != share.Mode && p.mode() == session.Keep {
 		e.cleanIdle(p)
 	}
+	e.resizeQuotas(p)
 	e.resize(p)
+	e.wearAll(p)
 	if p.known() {
 		e.admitAll(p)
 	}
@@ -89,10 +93,11 @@ func (e *Engine) renew(p *pool, why string) {
 		u.until = e.now // whoever asks for new servers asks everywhere
 	}
 	p.outdated = true
-	p.failures, p.lastFailure = 0, Failure{}
+	p.failures, p.lastFailure, p.retrying = 0, Failure{}, false // what failed was elsewhere
 	for s, rests := p.Take(); rests; s, rests = p.Take() {
 		e.retire(s, why)
 	}
+	e.hurryAll(p)
 }
 
 // cleanIdle resets the servers at rest that were shared, now that clients have theirs for themselves.
@@ -115,7 +120,7 @@ const movedAway = "its database is configured to be elsewhere"
 // resize holds the pool to its size: it closes servers at rest that are too many, and opens others where there is room.
 func (e *Engine) resize(p *pool) {
 	p.size()
-	for p.Live+p.Dialing+p.Ghosts > p.Limit {
+	for p.Over() {
 		s, rests := p.Oldest()
 		if !rests {
 			break

@@ -17,6 +17,10 @@ const (
 	BugCancelsCommit           // a cancel of our own goes out at a COMMIT
 	BugUnitKeepsClock          // query_timeout counts from the first unit of a transaction on
 	BugIdleBatchSynced         // a batch that is left open too long is ended by a bare Sync
+	BugQuotaForgotten          // max_db_connections and max_user_connections are not looked at
+	BugEvictBusy               // a server that a client holds is closed for another pool
+	BugHungerForgotten         // who waits for room in another pool's quota is not told when there is some
+	BugUnchecked               // a server that was idle for long is handed out without being asked
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
 	BugFailingChosen           // an upstream that fails is chosen though another is up

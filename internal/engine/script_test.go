@@ -18,7 +18,7 @@ import (
 
 // TestScripts runs testdata. The commands:
 //
-//	new [session | statement] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode
+//	new [session | statement] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode; limits has more settings
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
 //	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
 //	dialed sN [keyless] [extras]      a server is there; what it reports besides is the input
@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	cfg := config.Default()
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
-	cfg.Pool = config.Pool{Mode: config.Transaction, DefaultSize: 2, MaxClientConn: 10, MaxPreparedStatements: 200}
+	cfg.Pool.Mode, cfg.Pool.DefaultSize, cfg.Pool.MaxClientConn, cfg.Pool.Check.Query = config.Transaction, 2, 10, ""
 	cfg.Timeouts.WaitNotify = 0
 	if td == nil {
 		return cfg
@@ -74,6 +74,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 		}
 	}
 	entries(t, td, &cfg)
+	limits(t, td, &cfg)
 	td.MaybeScanArgs(t, "size", &cfg.Pool.DefaultSize)
 	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)

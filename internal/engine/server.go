@@ -45,6 +45,10 @@ type server struct {
 	awaited bool   // a timer waits for the end of a cut message
 	fences  int    // cancels on the wire
 
+	claim    claim // what it counts against
+	checking bool  // it is asked whether it is still there
+	served   bool  // a client has had it
+
 	shared bool          // since its last reset: what clients have set may have stayed
 	busy   bool          // a query of our own is outstanding
 	sets   []string      // the client's settings: the query outstanding, then those not sent yet
@@ -54,7 +58,9 @@ type server struct {
 	dialedAt  time.Duration
 	lastWrite time.Duration // when a client's bytes were sent last
 	lastData  time.Duration // when it was heard last; -1 never
-	restSince time.Duration
+	restSince time.Duration // when it was last done with a client or a chore
+	openedAt  time.Duration // when it had logged in
+	provenAt  time.Duration // when it logged in or answered server_check_query
 }
 
 // still tells whether nothing keeps the server from another client: no fence, and no byte of it unread.
@@ -75,9 +81,10 @@ func (e *Engine) dial(p *pool) {
 // open opens a server at an upstream.
 func (e *Engine) open(p *pool, u *upstream, aside bool) {
 	e.lastServer++
-	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, as: p.target(u, 0).User, dialedAt: e.now, lastData: -1}
+	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, as: p.target(u, 0).User, dialedAt: e.now, lastData: -1, claim: p.claim}
 	e.servers[s.id] = s
 	p.Dialing++
+	s.claim.add(1)
 	u.begin(s)
 	if aside {
 		s.setAside()
@@ -91,7 +98,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	e.now = now
 	s := e.servers[id]
 	p := s.pool
-	s.conn, s.info = conn, info
+	s.conn, s.info, s.openedAt, s.provenAt = conn, info, now, now
 	s.initial = p.settings.Intern(lease.NewSettings(info.Params))
 	s.set = s.initial
 	e.setPeer(conn, nil, s)
@@ -112,6 +119,8 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	if p.known() {
 		e.admitAll(p)
 	}
+	p.retrying = p.retrying && s.era != p.era
+	e.staff(p) // for who waits behind a pause that is over, and for min_pool_size
 }
 
 // DialFailed: no connection came about for s.
@@ -121,6 +130,7 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	p := s.pool
 	delete(e.servers, id)
 	p.Dialing--
+	s.claim.add(-1)
 	current := s.era == p.era
 	aside, refused := s.dialEnded(), hopeless(f)
 	if refused {
@@ -145,6 +155,7 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 		e.staff(p)
 	}
 	e.retry(p)
+	e.freed(s.claim)
 	e.sweepPool(p)
 	e.checkDrained()
 }
@@ -162,16 +173,24 @@ func hopeless(f Failure) bool {
 	return false
 }
 
-// retry dials again for those who still wait, later and later.
+// retry dials again for those who still wait: soon at first, then later and later, up to server_login_retry.
 func (e *Engine) retry(p *pool) {
-	if p.retrying || !p.Wanted(len(p.logins)+p.stale+p.aside) {
+	if p.retrying || !p.wanted() && !e.overdue(p) && !e.lacks(p) {
 		return
 	}
 	p.retrying = true
-	d := min(50*time.Millisecond<<min(p.failures, 6), time.Second)
+	p.retries++
+	which := p.retries
+	d := min(50*time.Millisecond<<min(p.failures, 20), e.cfg.Timeouts.LoginRetry)
 	e.after(d, func() {
+		if p.retries != which || !p.retrying {
+			return // a login that succeeded has ended the pause
+		}
 		p.retrying = false
-		e.staff(p)
+		if e.pools[p.name] == p {
+			e.staff(p)
+			e.watch(p)
+		}
 	})
 }
 

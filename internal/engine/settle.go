@@ -67,6 +67,9 @@ func (e *Engine) nextChore(s *server) {
 func (e *Engine) settleLease(s *server) {
 	c := s.cl
 	e.probe(s)
+	if e.hurry(s) {
+		return
+	}
 	if c.sess.Free() && s.still(e.bug) {
 		switch {
 		case c.sess.Mode() != session.Keep:
@@ -91,6 +94,7 @@ func (e *Engine) release(s *server) {
 		Tx: c.sess.Tx(), Session: c.sess.Mode() == session.Keep,
 		Prepared: c.sess.Tags()&(session.TagPrepare|session.TagListen) != 0, Set: c.sess.Tags()&session.TagSet != 0,
 		StaysOpen: s.info.Extras, Identity: e.identityChanged(s),
+		Reset: lease.Chore(e.cfg.Pool.Reset.Query), Always: e.cfg.Pool.Reset.Always,
 	}
 	e.detach(s)
 	s.phase = cleaning

@@ -37,7 +37,7 @@ func (e *Engine) Snapshot(now time.Duration) event.Snapshot {
 	for _, id := range slices.Sorted(maps.Keys(e.servers)) {
 		srv := e.servers[id]
 		if i, ok := at[srv.pool]; ok {
-			srv.countIn(&s.Pools[i])
+			srv.countIn(&s.Pools[i], e)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(e.orders)) {
@@ -64,8 +64,10 @@ func (c *client) countIn(p *event.PoolState, now time.Duration) {
 	}
 }
 
-func (s *server) countIn(p *event.PoolState) {
-	switch s.state() {
+func (s *server) countIn(p *event.PoolState, e *Engine) {
+	switch s.state(e) {
+	case "used":
+		p.ServersUsed++
 	case "active":
 		p.ServersActive++
 	case "being_canceled":
@@ -110,11 +112,14 @@ func (c *client) waited(now time.Duration) time.Duration {
 }
 
 // state is the word for what a server does, in PgBouncer's terms.
-func (s *server) state() string {
+func (s *server) state(e *Engine) string {
 	switch s.phase {
 	case dialing:
 		return "new"
 	case resting:
+		if e.doubts(s) {
+			return "used"
+		}
 		return "idle"
 	case applying, leased:
 		return "active"
@@ -154,10 +159,10 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 		srv := e.servers[id]
 		p := srv.pool
 		s := event.ServerState{
-			Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: srv.upstream.name, State: srv.state(),
+			Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: srv.upstream.name, State: srv.state(e),
 			DialedAt: srv.dialedAt, RequestAt: srv.lastWrite, PID: srv.info.PID, ApplicationName: applicationName(srv.set), TLS: srv.info.TLS,
 		}
-		s.CloseNeeded = srv.era != p.era || p.paused
+		s.CloseNeeded = srv.misplaced() != "" || p.paused
 		if srv.shelf != nil {
 			s.Statements = srv.shelf.Len()
 		}

@@ -107,6 +107,7 @@ const firstDial = 2 * time.Second
 // leaveUpstreams: the pool's upstreams are others now, its servers those of the same database and user. Servers at one
 // that is gone are closed, those that a client holds when they come back.
 func (e *Engine) leaveUpstreams(p *pool) {
+	p.retrying = false
 	for range p.Idle() {
 		s, _ := p.Oldest()
 		p.Remove(s)
@@ -123,6 +124,7 @@ func (e *Engine) leaveUpstreams(p *pool) {
 		}
 		e.expectDial(s) // there may be a choice now
 	}
+	e.hurryAll(p)
 }
 
 // misplaced is why a server is not where those of its pool are to be; empty: it is.

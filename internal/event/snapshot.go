@@ -29,6 +29,7 @@ type PoolState struct {
 
 	ServersActive   int // held by a client
 	ServersIdle     int
+	ServersUsed     int // of those idle: for so long that each is asked server_check_query first
 	ServersCleaning int // between two clients
 	ServersFenced   int // of those being cleaned: kept by a cancel that is on the wire
 	ServersDialing  int
@@ -110,7 +111,7 @@ type ClientState struct {
 type ServerState struct {
 	Server                 uint64 // server= in the log
 	User, Database, Remote string
-	State                  string // active, idle, tested (between two clients), being_canceled or new
+	State                  string // active, idle, used (idle, to be asked first), tested (between two clients), being_canceled or new
 	DialedAt               time.Duration
 	RequestAt              time.Duration // when bytes of a client were sent last; 0: never
 	PID                    uint32        // as the server gave it; 0: it gave none

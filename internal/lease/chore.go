@@ -20,6 +20,9 @@ type State struct {
 	StaysOpen bool // the server was started with idle_session_timeout = 0
 	Session   bool // the client had the server for itself
 	Identity  bool // session_authorization is not what it was at login
+
+	Reset  Chore // server_reset_query: due after a session; empty: none
+	Always bool  // server_reset_query_always: due after a transaction, too
 }
 
 // Chores lists what has to be done before somebody else may have the server.
@@ -28,10 +31,17 @@ func Chores(s State) []Chore {
 	if s.Tx != 'I' {
 		todo = append(todo, Rollback)
 	}
-	switch {
-	case s.Session || s.Prepared || s.Identity:
+	// What a session leaves is for server_reset_query to undo, whatever it undoes. Between two transactions of different
+	// clients, and where the server runs as somebody else, only DISCARD ALL is sure to.
+	clean := s.Identity || s.Prepared && !s.Session
+	if clean {
 		todo = append(todo, DiscardAll)
-	case s.Set && s.StaysOpen:
+	}
+	if due := s.Session || s.Always; due && s.Reset != "" && !(clean && s.Reset == DiscardAll) {
+		todo = append(todo, s.Reset)
+		clean = clean || s.Reset == DiscardAll
+	}
+	if s.Set && s.StaysOpen && !clean {
 		todo = append(todo, KeepAwake)
 	}
 	return todo

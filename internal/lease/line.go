@@ -39,6 +39,18 @@ func (l *Line[C]) First() (who C, ok bool) {
 	return l.first.who, true
 }
 
+// At is who stands behind i others. It takes time in proportion to i.
+func (l *Line[C]) At(i int) (who C, ok bool) {
+	p := l.first
+	for ; p != nil && i > 0; i-- {
+		p = p.next
+	}
+	if p == nil {
+		return who, false
+	}
+	return p.who, true
+}
+
 // Leave takes the place out of its line, if it is in one.
 func (p *Place[C]) Leave() {
 	l := p.line

@@ -51,6 +51,14 @@ func TestLine(t *testing.T) {
 	if got, want := order(), []int{1, 2, 4, 0}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+	for i, want := range []int{1, 2, 4, 0} {
+		if who, ok := l.At(i); !ok || who != want {
+			t.Errorf("behind %d: %d, want %d", i, who, want)
+		}
+	}
+	if who, ok := l.At(4); ok {
+		t.Errorf("behind all: %d", who)
+	}
 	for _, want := range []int{1, 2, 4, 0} {
 		if who, ok := l.First(); !ok || who != want {
 			t.Errorf("first is %d, want %d", who, want)

@@ -119,6 +119,9 @@ func (p *Proxy) Start() error {
 			p.failed <- err
 		}
 	})
+	if p.set.Config.KeepsServers() {
+		p.loop.Post(func(now time.Duration) { p.engine.Reconfigure(now, p.set.Config) })
+	}
 	for _, ln := range p.listeners {
 		p.running.Go(func() { p.accept(ln) })
 	}
