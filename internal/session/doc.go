@@ -16,7 +16,7 @@
 // belong to the engine's thread, as the Session does. Names and shelf are changed when a message is sent, and changed
 // back when the server turns out not to have done it.
 //
-// Where no transaction block outlives its unit (Single): single.go.
+// A DEALLOCATE in the extended protocol: dropping.go. Where no transaction block outlives its unit (Single): single.go.
 //
 // Limits: maxOutstanding messages without a reply (more are held back, which back pressure makes harmless), maxName for
 // portal names, maxKept for the text of a statement that is kept, maxStatements and maxStatementBytes for the named ones of a client,

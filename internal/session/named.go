@@ -373,7 +373,10 @@ func (s *Session) swept(tag string, head unit.Entry) {
 	case s.shelf == nil:
 	case tag == "DEALLOCATE" && head.Has(unit.Named) && head.Kind() == unit.Query:
 		s.roll.set(s.roll.falling[:min(len(s.roll.falling), nameLength)], card{})
+	case tag == "DEALLOCATE" && head.Kind() == unit.Execute && s.dropping.planted > 0:
+		s.dropping.planted--
 	case tag == "DISCARD ALL" || tag == "DEALLOCATE ALL":
+		s.dropping.planted = 0
 		if s.roll == nil {
 			s.shelf.Clear()
 			return

@@ -302,7 +302,7 @@ func (d *desk) state() string {
 	}{
 		{s.Open(), "open"}, {s.skip, "skips to Sync"}, {s.doomed, "doomed"}, {s.discard, "discards to Sync"},
 		{s.copyIn, "copy in"}, {s.Protected(), "protected"}, {up, "cut to the server"}, {down, "cut to the client"},
-		{s.tags&TagPrepare != 0, "prepared"}, {s.tags&TagListen != 0, "listens"}, {s.tags&TagSet != 0, "set"},
+		{s.Tags()&TagPrepare != 0, "prepared"}, {s.tags&TagListen != 0, "listens"}, {s.tags&TagSet != 0, "set"},
 		{s.WasCancelled(s.Ended()), "was cancelled"}, {s.Free(), "free"},
 	} {
 		if f.is {

@@ -68,6 +68,7 @@ type Session struct {
 	lease       uint64
 	stirred     bool            // in this lease settings may have been changed that nobody reports
 	sweepsKept  bool            // the unnamed statement may drop prepared statements
+	dropping    dropping        // ... by a DEALLOCATE of one
 	refusals    []refusal       // what the Failing entries say, in order
 	nextRefusal *sqlstate.Error // the next unit is to fail with this
 	protected   span            // units that may hold a COMMIT
@@ -230,7 +231,7 @@ func (s *Session) Leased(shelf *Shelf) {
 		s.lease = s.lib.tick()
 	}
 	s.unnamed.governed, s.unnamed.sentIn = false, 0
-	s.tags = 0
+	s.tags, s.dropping.planted = 0, 0
 }
 
 // Tags are what the server did during the lease that outlives a transaction.
@@ -244,7 +245,12 @@ const (
 )
 
 // Tags are those seen since the lease began.
-func (s *Session) Tags() Tags { return s.tags }
+func (s *Session) Tags() Tags {
+	if s.dropping.planted > 0 {
+		return s.tags | TagPrepare
+	}
+	return s.tags
+}
 
 // Out are the bytes that go with the verdict just returned. They belong to the Session and hold until its next call.
 func (s *Session) Out() []byte { return s.out }

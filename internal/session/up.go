@@ -42,6 +42,7 @@ type decision struct {
 	begins  bool
 	entry   unit.Entry
 	refusal sqlstate.Error
+	drops   bool // a DEALLOCATE is to meet a statement that it can drop
 }
 
 // Up looks at the client's bytes b, which continue where the last call's n ended, and says what becomes of the first n
@@ -257,6 +258,11 @@ func (s *Session) useUnnamed(d *decision) {
 	default:
 		d.v = Insert
 	}
+	if s.drops(d) {
+		if d.v, d.drops = Insert, true; s.awaits() {
+			d.v = Hold
+		}
+	}
 }
 
 // accept takes the header of a message that passes.
@@ -335,6 +341,7 @@ func (s *Session) mark(text []byte, body int) {
 		sweeps := hidden || unit.Sweeps(sql)
 		if s.open {
 			s.sweepsKept = sweeps
+			s.dropping.parsed(sql, sweeps && len(text) >= body)
 		}
 		if sweeps && s.roll != nil {
 			s.roll.sweep = s.begun
@@ -380,6 +387,10 @@ func (s *Session) divert(d decision, b []byte) int {
 		s.out = wire.AppendReadyForQuery(s.out, s.tx)
 		return s.dropFrame(d, b)
 	case Insert:
+		if d.drops {
+			s.plant(d)
+			return 0
+		}
 		if d.entry.Has(unit.Named) {
 			s.prepare(d, b)
 			return 0

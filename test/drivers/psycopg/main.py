@@ -48,11 +48,12 @@ class User:
         return sum(self.ask("SELECT %s::int * 2", n)[0][0] for n in range(1, 13))
 
     def many(self):
-        self.c.autocommit = True
+        # With more than prepared_max it says DEALLOCATE.
+        self.c.autocommit, self.c.prepared_max = True, 10
         try:
             return sum(self.ask(f"SELECT %s::int + {i}", n, prepare=True)[0][0] for n in range(3) for i in range(MANY))
         finally:
-            self.c.autocommit = False
+            self.c.autocommit, self.c.prepared_max = False, 100
 
     def transaction(self):
         with self.c.transaction():
