@@ -343,6 +343,27 @@ func TestMalformedMessages(t *testing.T) {
 		{"other nonce", SCRAM, []string{string(ok), "c=biws,r=abc" + proof}, "08P01", malformed},
 		{"other header", SCRAM, []string{string(ok), "c=eSws,r=" + nonce + proof}, "08P01", malformed},
 		{"short proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce + ",p=AAAA"}, "08P01", malformed},
+		{"no header", SCRAM, []string{string(initialResponse(mechanism, "n=,r=abc"))}, "08P01", malformed},
+		{"half a header", SCRAM, []string{string(initialResponse(mechanism, "n,n=,r=abc"))}, "08P01", malformed},
+		{"unknown flag", SCRAM, []string{string(initialResponse(mechanism, "x,,n=,r=abc"))}, "08P01", malformed},
+		{"no name", SCRAM, []string{string(initialResponse(mechanism, "n,,r=abc"))}, "08P01", malformed},
+		{"no nonce", SCRAM, []string{string(initialResponse(mechanism, "n,,n="))}, "08P01", malformed},
+		{"name and nonce in the wrong order", SCRAM, []string{string(initialResponse(mechanism, "n,,r=abc,n="))}, "08P01", malformed},
+		{"name with a bad escape", SCRAM, []string{string(initialResponse(mechanism, "n,,n==41,r=abc"))}, "08P01", malformed},
+		{"attributes without =", SCRAM, []string{string(initialResponse(mechanism, "n,,n,r"))}, "08P01", malformed},
+		{"nothing but commas", SCRAM, []string{string(initialResponse(mechanism, ",,,,,,"))}, "08P01", malformed},
+		{"empty first", SCRAM, []string{string(initialResponse(mechanism, ""))}, "08P01", malformed},
+		{"final without channel", SCRAM, []string{string(ok), "r=" + nonce + proof}, "08P01", malformed},
+		{"final without nonce", SCRAM, []string{string(ok), "c=biws" + proof}, "08P01", malformed},
+		{"final without proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce}, "08P01", malformed},
+		{"final with something behind the proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce + proof + ",x=y"}, "08P01", malformed},
+		{"final in the wrong order", SCRAM, []string{string(ok), "r=" + nonce + ",c=biws" + proof}, "08P01", malformed},
+		{"channel not base64", SCRAM, []string{string(ok), "c=*,r=" + nonce + proof}, "08P01", malformed},
+		{"proof not base64", SCRAM, []string{string(ok), "c=biws,r=" + nonce + ",p=*"}, "08P01", malformed},
+		{"empty proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce + ",p="}, "08P01", malformed},
+		{"long proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce + ",p=" + base64.StdEncoding.EncodeToString(make([]byte, 33))}, "08P01", malformed},
+		{"final too long", SCRAM, []string{string(ok), "c=biws,r=" + nonce + ",x=" + strings.Repeat("x", maxSASLMessage) + proof}, "08P01", malformed},
+		{"md5 without end", MD5, []string{string(ok), "x"}, "08P01", malformed},
 		{"wrong proof", SCRAM, []string{string(ok), "c=biws,r=" + nonce + proof}, "28P01", `password authentication failed for user "stored"`},
 		{"data in a second message", SCRAM, []string{"SCRAM-SHA-256\x00\xff\xff\xff\xff", "garbage"}, "08P01", malformed},
 	} {
@@ -393,6 +414,12 @@ func FuzzExchange(f *testing.F) {
 	f.Add(false, "tls", initialResponse("SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=a"), []byte("c=cD10bHMtc2VydmVyLWVuZC1wb2ludCws,r=a,p=AAAA"))
 	f.Add(false, "tls", initialResponse("SCRAM-SHA-256-PLUS", "n,,n=,r=a"), []byte(nil))
 	f.Add(false, "tls", initialResponse(mechanism, "y,,n=,r=a"), []byte(nil))
+	nonce := base64.StdEncoding.EncodeToString(testNonce)
+	for _, final := range []string{"c=biws,r=a" + nonce + ",p=" + strings.Repeat("A", 43) + "=", "c=biws,r=a" + nonce + ",x=y,p=AAAA", "c=,r=a" + nonce + ",p=", "c=biws,r=a" + nonce, "e=x"} {
+		f.Add(false, "user", initialResponse(mechanism, "n,,n=,r=a"), []byte(final))
+		f.Add(false, "tls", initialResponse(mechanismPlus, bindEndpoint+"n=,r=a"), []byte(final))
+		f.Add(true, "user", initialResponse(mechanism, "n,,n=,r=a"), []byte(final))
+	}
 	f.Add(true, "hash", []byte("md5fa537c703910ad57dd374a6d9f81bdbf\x00"), []byte(nil))
 	plain, strong, hashed := testVerifier(f, Plain, list), testVerifier(f, SCRAM, list), testVerifier(f, MD5, list)
 	f.Fuzz(func(t *testing.T, clear bool, user string, first, second []byte) {

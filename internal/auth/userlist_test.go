@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -66,7 +68,9 @@ func FuzzUserlist(f *testing.F) {
 	for _, seed := range []string{
 		"", "\n\n", "; comment\n", `"alice" "wonderland"`, `"a""b" "c""d" ; x`, "\"a\" \"b\r\n", `"a"`, `"" ""`,
 		`"m" "md50123456789abcdef0123456789abcdef"`, `"s" "` + testStored + `"`, `"s" "SCRAM-SHA-256$1:$:"`,
-		"\xef\xbb\xbf\"a\" \"b\"\n\"a\" \"c\"", "\"a\" \"b\x00\"",
+		"\xef\xbb\xbf\"a\" \"b\"\n\"a\" \"c\"", "\"a\" \"b\x00\"", `"s" "SCRAM-SHA-256$4096:c2FsdA==$` + testStored[44:] + `"`,
+		`"s" "SCRAM-SHA-256$99999999999:c2FsdA==$AA==:AA=="`, `"s" "SCRAM-SHA-256$-1:c2FsdA==$AA==:AA=="`, `"s" "SCRAM-SHA-256"`,
+		`"m" "md50123456789ABCDEF0123456789abcdef"`, "\"a\"\"b\"", `"a" "b"; c`, `"a"b "c"`, `a "b"`, `"a" b`, "\"a\n\" \"b\"", "\ufeff\ufeff\"a\" \"b\"",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -84,7 +88,8 @@ func FuzzUserlist(f *testing.F) {
 			secret := e.secret
 			switch e.kind {
 			case ScramVerifier:
-				continue
+				v, encode := e.verifier, base64.StdEncoding.EncodeToString
+				secret = fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", v.iterations, encode(v.salt), encode(v.stored), encode(v.server))
 			case MD5Hash:
 				secret = "md5" + secret
 			}
@@ -96,7 +101,7 @@ func FuzzUserlist(f *testing.F) {
 			t.Fatalf("what was read can't be read again: %v", err)
 		}
 		for name, e := range m.users {
-			if was := l.users[name]; was == nil || was.kind != e.kind || was.secret != e.secret {
+			if was := l.users[name]; was == nil || was.kind != e.kind || was.secret != e.secret || !bytes.Equal(was.verifier.stored, e.verifier.stored) || was.verifier.iterations != e.verifier.iterations {
 				t.Fatalf("user %q changed", name)
 			}
 		}

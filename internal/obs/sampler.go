@@ -1,6 +1,9 @@
 package obs
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // What a sampler lets through.
 const (
@@ -9,8 +12,9 @@ const (
 )
 
 // sampler thins out lines that somebody outside can cause at will: sampleLines in each sampleEvery get through, the
-// others are held back and told of by their number.
+// others are held back and told of by their number. Its methods may be called from any goroutine.
 type sampler struct {
+	mu    sync.Mutex
 	begun time.Time // of the interval
 	lines int       // let through in it
 	held  int       // held back since that was told
@@ -18,6 +22,8 @@ type sampler struct {
 
 // pass says whether a line gets through now.
 func (s *sampler) pass(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if now.Sub(s.begun) >= sampleEvery {
 		s.begun, s.lines = now, 0
 	}
@@ -30,6 +36,8 @@ func (s *sampler) pass(now time.Time) bool {
 
 // due says how many lines were held back, once their interval is over; 0: there is nothing to tell.
 func (s *sampler) due(now time.Time) (held int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.held > 0 && now.Sub(s.begun) >= sampleEvery {
 		held, s.held = s.held, 0
 	}

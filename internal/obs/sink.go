@@ -21,6 +21,8 @@ type Sink struct {
 
 	refused [event.Refusals]atomic.Uint64
 
+	refusals sampler // of their lines
+
 	left, opened, closures, dialsFailed atomic.Uint64
 
 	dropped     atomic.Uint64 // since the log was told last
@@ -42,6 +44,9 @@ func New(log *slog.Logger) *Sink {
 // Emit counts the event and queues its line. It never blocks; after Close it only counts.
 func (s *Sink) Emit(e event.Event) {
 	s.count(e)
+	if _, refused := e.(event.LoginRefused); refused && !s.refusals.pass(time.Now()) {
+		return // ahead of the queue: a flood must not cost other lines their place
+	}
 	s.closing.RLock()
 	defer s.closing.RUnlock()
 	if s.closed {
@@ -69,7 +74,6 @@ func (s *Sink) Close() {
 // write is the one goroutine of the Sink.
 func (s *Sink) write() {
 	defer close(s.done)
-	var refusals sampler
 	look := time.NewTicker(sampleEvery)
 	defer look.Stop()
 	for open := true; open; {
@@ -79,12 +83,12 @@ func (s *Sink) write() {
 		case <-look.C:
 		}
 		s.tellDropped()
-		s.tellHeld(refusals.due(time.Now()))
-		if _, refused := e.(event.LoginRefused); e != nil && (!refused || refusals.pass(time.Now())) {
+		s.tellHeld(s.refusals.due(time.Now()))
+		if e != nil {
 			writeLine(s.log, e)
 		}
 	}
-	s.tellHeld(refusals.held)
+	s.tellHeld(s.refusals.due(time.Now().Add(sampleEvery)))
 }
 
 func (s *Sink) tellDropped() {

@@ -107,3 +107,43 @@ func TestQueryPipelinedWithPassword(t *testing.T) {
 		t.Errorf("the engine got %q", got.bytes)
 	}
 }
+
+// However broken what a client sends in place of its proof, it is told so and the connection ends in order.
+func TestBrokenProofsAreAnswered(t *testing.T) {
+	first := fake.Msg('p', "SCRAM-SHA-256", 9, []byte("n,,n=,r=a"))
+	tests := []struct {
+		name   string
+		method auth.Method
+		send   [][]byte
+		want   string // types before the error
+		code   string
+	}{
+		{"SCRAM: nothing", auth.SCRAM, [][]byte{fake.Msg('p')}, "R", "08P01"},
+		{"SCRAM: a password", auth.SCRAM, [][]byte{fake.Msg('p', "secret")}, "R", "08P01"},
+		{"SCRAM: another mechanism", auth.SCRAM, [][]byte{fake.Msg('p', "OAUTHBEARER", 1, []byte("x"))}, "R", "08P01"},
+		{"SCRAM: PLUS in clear", auth.SCRAM, [][]byte{fake.Msg('p', "SCRAM-SHA-256-PLUS", 29, []byte("p=tls-server-end-point,,n=,r="))}, "R", "08P01"},
+		{"SCRAM: a length that is wrong", auth.SCRAM, [][]byte{fake.Msg('p', "SCRAM-SHA-256", 900, []byte("n,,n=,r=a"))}, "R", "08P01"},
+		{"SCRAM: no first message", auth.SCRAM, [][]byte{fake.Msg('p', "SCRAM-SHA-256", 1, []byte("n"))}, "R", "08P01"},
+		{"SCRAM: empty final", auth.SCRAM, [][]byte{first, fake.Msg('p')}, "RR", "08P01"},
+		{"SCRAM: garbage for a final", auth.SCRAM, [][]byte{first, fake.Msg('p', []byte{0xff, 0, 1})}, "RR", "08P01"},
+		{"SCRAM: a query for a final", auth.SCRAM, [][]byte{first, fake.Query("SELECT 1")}, "RR", "08P01"},
+		{"md5: no hash", auth.MD5, [][]byte{fake.Msg('p', "secret")}, "R", "28P01"},
+		{"md5: empty", auth.MD5, [][]byte{fake.Msg('p', "")}, "R", "28P01"},
+		{"md5: no end", auth.MD5, [][]byte{fake.Msg('p', []byte("md5"))}, "R", "08P01"},
+		{"md5: SCRAM", auth.MD5, [][]byte{first}, "R", "08P01"},
+		{"too long", auth.SCRAM, [][]byte{{'p', 0x7f, 0xff, 0xff, 0xff}}, "R", "08P01"},
+	}
+	worlds := map[auth.Method]*world{}
+	for _, m := range []auth.Method{auth.SCRAM, auth.MD5} {
+		worlds[m] = start(t, newScript(), withVerifier(m, testUserlist))
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := fake.Dial(t, worlds[tt.method].addr())
+			c.Put(append([][]byte{fake.Startup(fake.V30, "user", "ann")}, tt.send...)...)
+			c.Want(tt.want)
+			c.WantError(tt.code)
+			c.WantEOF()
+		})
+	}
+}

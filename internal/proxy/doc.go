@@ -14,8 +14,10 @@
 //   - Each connection reserved from the loop is adopted or abandoned exactly once; each ticket of a CancelRequest
 //     leads to exactly one CancelRequested; each Dial, Carry and Go is answered as engine.Outside says, unless
 //     the loop has stopped.
-//   - A server's cancel key stays in this package; passwords stay in the goroutine that needs them. Neither is in
-//     an error, an event or a log line.
+//   - A server's cancel key stays in this package; passwords stay in the goroutine that needs them, keys made of them
+//     or lent by clients in the keyrings. None is in an error, an event or a log line.
+//   - A client that is refused before the engine hears of it is one LoginRefused; after that it is the engine's word.
+//   - SCRAM is bound to the certificate of the very connection, as its visit began with it (binding.go).
 //   - An order goes to the address that the session of its server is connected to, not to its name, and its socket
 //     is opened when the order comes, never ahead.
 //   - Nothing that came in clear is taken for something that came encrypted, on either side. A handshake passes the gate
@@ -27,5 +29,6 @@
 //
 // Limits: at most maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
 // cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
-// ReadyForQuery; lingerBytes and lingerTime after a FIN.
+// ReadyForQuery; failed_login_delay for who comes from where logins failed (slow.go), a cancel never; lingerBytes and
+// lingerTime after a FIN.
 package proxy

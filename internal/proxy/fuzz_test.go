@@ -32,8 +32,8 @@ func FuzzClientBeforeLogin(f *testing.F) {
 			f.Add(b, cut, false)
 		}
 	}
-	var worlds [2]*world
-	for i, m := range []auth.Method{auth.Plain, auth.SCRAM} {
+	var worlds [3]*world
+	for i, m := range []auth.Method{auth.Plain, auth.SCRAM, auth.MD5} {
 		s := newScript()
 		s.login = func(s *script, _ time.Duration, l engine.Login, r engine.Request) {
 			<-s.logins
@@ -45,7 +45,7 @@ func FuzzClientBeforeLogin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16, plain bool) {
 		w := worlds[0]
 		if !plain {
-			w = worlds[1]
+			w = worlds[1+len(b)%2]
 		}
 		sendCut(t, w.addr(), b, int(cut))
 		for { // what the script recorded is of no use here
