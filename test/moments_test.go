@@ -113,13 +113,13 @@ func hangs(which func(sql string) bool) fake.Config {
 // A client's settings are given to its server first. While they are, its query has not begun: it is answered at once
 // and never runs.
 func TestCancelDuringSettings(t *testing.T) {
-	f := fake.NewServer(t, hangs(func(sql string) bool { return strings.Contains(sql, "Europe/Rome") }))
-	g := startGate(t, gateOptions{upstreams: []string{fakeUpstream(f)}, mode: "transaction", size: 1, set: []string{"cancel_timeout=2s"}})
+	f := fake.NewServer(t, hangs(func(sql string) bool { return strings.Contains(sql, "a new name") }))
+	g := startGate(t, gateOptions{upstreams: []string{fakeUpstream(f)}, mode: "transaction", size: 1, set: []string{"cancel_timeout=2s", "query_wait_notify=0"}})
 	first := enter(t, g)
 	first.Put(fake.Query("SELECT"))
 	first.Want("CZ")
 	nc := fake.Dial(t, g.Addr())
-	in := nc.Login(fake.V30, "user", "postgres", "database", "postgres", "TimeZone", "Europe/Rome")
+	in := nc.Login(fake.V30, "user", "postgres", "database", "postgres", "application_name", "a new name") // which is not tried at login
 	c := &joined{nc, in.PID, in.Key}
 	c.Put(fake.Query("SELECT 'must not run'"))
 	running(t, f, 1)

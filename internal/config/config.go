@@ -144,6 +144,10 @@ type Pool struct {
 	RoundRobin bool
 	// FastClose (server_fast_close) ends sessions whose server is to be closed, at the end of their transaction.
 	FastClose bool
+
+	// IgnoreStartupParameters (ignore_startup_parameters) are startup parameters, and settings in `options`, that are
+	// dropped; "options" drops all of those.
+	IgnoreStartupParameters []string
 }
 
 // Timeouts are the limits of the waits that Cancello adds. Zero means no limit, where that is allowed.

@@ -58,6 +58,8 @@ func beforeLimits() []setting[Config] {
 			min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
 		{table: "pool", name: "max_prepared_statements", about: "named statements that one server keeps prepared in transaction mode; with 0 they are refused",
 			min: 0, max: 100_000, number: func(c *Config) *int { return &c.Pool.MaxPreparedStatements }},
+		{table: "pool", name: "ignore_startup_parameters", about: "startup parameters, and settings in `options`, that are dropped from the next login on; `options` drops all of those",
+			absent: "none", allowed: "a list of names of settings", list: func(c *Config) *[]string { return &c.Pool.IgnoreStartupParameters }},
 
 		{table: "timeouts", name: "query_wait_timeout", about: aboutQueryWait, zero: "no limit",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.QueryWait }},

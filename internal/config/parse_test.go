@@ -86,7 +86,7 @@ func TestFile(t *testing.T) {
 			Bounds:     Bounds{MinSize: 2, ReserveSize: 3, DBServers: 40, UserServers: 30, DBClients: 400, UserClients: 300},
 			Reset:      Reset{Query: "DISCARD TEMP", Always: true},
 			Check:      Check{Query: "SELECT 1", Delay: 10 * time.Second},
-			RoundRobin: true, FastClose: true},
+			RoundRobin: true, FastClose: true, IgnoreStartupParameters: []string{"extra_float_digits", "options"}},
 		HTTP:      "9090",
 		LogFormat: LogJSON,
 		Timeouts: Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, ServerGhost: time.Hour,

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/hex"
-	"strings"
 	"time"
 
 	"cancello/internal/event"
@@ -20,7 +19,13 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, sqlstate.Draining())
 		return
 	}
+	wishes, bad := e.wishes(&r)
+	if bad != nil {
+		e.deny(l, r, *bad)
+		return
+	}
 	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
+	c.wishes = wishes
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	if p == nil {
 		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
@@ -61,7 +66,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 
 // loginWaited ends the wait for a server's parameters where none can be had.
 func (e *Engine) loginWaited(c *client) {
-	if c.login == 0 || c.gone {
+	if c.login == 0 || c.gone || c.place.Waits() || c.srv != nil { // a try has limits of its own
 		return
 	}
 	if c.pool.paused { // client_login_timeout bounds it
@@ -98,28 +103,21 @@ func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
 	e.forget(c)
 }
 
-// admitAll lets in those who waited for the pool's parameters.
-func (e *Engine) admitAll(p *pool) {
-	for len(p.logins) > 0 {
-		c := p.logins[0]
-		told, err := startup(p.params, c.asked.Params)
-		if err.Code != "" {
-			e.refuseLogin(c, err)
-			continue
-		}
-		p.logins = p.logins[1:]
-		e.admit(c, told)
-	}
-	p.logins = nil
-}
-
+// admit lets a client in and tells it its settings. Where it holds a server, that is for what it may have sent already.
 func (e *Engine) admit(c *client, told *lease.Settings) {
 	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
-	c.login, c.asked = 0, Request{}
+	c.login, c.asked, c.wishes = 0, Request{}, nil
 	c.told = c.pool.settings.Intern(told)
+	c.start, c.resets, c.held = c.told, lease.Differs(c.told, c.pool.params), false
 	c.pool.tally.Logins++
 	c.sess = session.New(c.pool.mode(), "cancello_"+own)
 	c.sess.Prepares(c.pool.library)
+	if c.resets {
+		c.sess.Returns()
+	}
+	if c.srv != nil {
+		e.equip(c, c.srv)
+	}
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
 	c.quietAt = e.now
@@ -127,20 +125,4 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 		e.proceed(c)
 	}
 	e.attend(c)
-}
-
-// startup is what a client is told its settings are: the server's, with what it asked for in their place as given. The
-// first lease applies it, and the server's canonical value follows.
-func startup(server *lease.Settings, asked []wire.Param) (*lease.Settings, sqlstate.Error) {
-	told := server
-	for _, p := range asked {
-		if strings.EqualFold(p.Name, "extra_float_digits") {
-			continue // pgjdbc sends it to everybody; the values since PostgreSQL 12 are exact without it
-		}
-		if _, known := server.Get(p.Name); !known || lease.Fixed(p.Name) {
-			return nil, sqlstate.UnsupportedStartupParameter(p.Name)
-		}
-		told = told.With(p.Name, p.Value)
-	}
-	return told, sqlstate.Error{}
 }

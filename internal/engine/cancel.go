@@ -87,7 +87,9 @@ func (e *Engine) unqueue(c *client) {
 	if c.place.Waits() && c.sess.Waits(c.pending) != unit.NoUnit {
 		return // what waited behind it has its place in the line
 	}
-	c.place.Leave()
+	if c.login == 0 { // else it waits to be let in
+		c.place.Leave()
+	}
 	e.proceed(c)
 	if s := c.srv; s != nil {
 		e.settle(s)

@@ -26,10 +26,13 @@ type client struct {
 	local  string // where it connected to
 	tls    string // version and cipher; empty: in clear
 
-	login Login // 0 once admitted
-	asked Request
+	login  Login // 0 once admitted
+	asked  Request
+	wishes []wire.Param // the settings that it asks for, until it is admitted
 
 	told    *lease.Settings // what it was told its settings are
+	start   *lease.Settings // ... when it was let in
+	resets  bool            // a RESET does not lead back to start by itself
 	pending []byte          // received and not taken yet: a cut message, or what waits
 	held    bool            // pending waits for a fence, for settings, or for answers
 	place   lease.Place[*client]

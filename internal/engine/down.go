@@ -214,11 +214,17 @@ func (e *Engine) ownFailed(s *server, body []byte) {
 	severity := string(wire.ErrorField(body, 'V'))
 	if s.phase == applying && severity != "FATAL" && severity != "PANIC" {
 		// Nothing of the client's was sent, and nothing may be: it would run under settings it did not ask for.
+		if code == sqlstate.CodeQueryCanceled && s.worn && !s.restoring {
+			e.dismiss(s, "a time limit of its last client ended a query of our own")
+			return
+		}
 		c := s.cl
-		s.sets = nil
-		e.detach(s)
-		s.phase = cleaning // the ReadyForQuery that follows is awaited as that of a chore
-		s.chores = nil
+		e.unapply(s, true)      // the ReadyForQuery that follows is awaited as that of a chore
+		s.pool.accepted.Clear() // what was taken once is not any more
+		if c.login != 0 {
+			e.refuseLogin(c, sqlstate.StartupRefused(code, message).Quote(string(wire.ErrorField(body, 'D')), string(wire.ErrorField(body, 'H'))))
+			return
+		}
 		e.fatalFor(c, sqlstate.SettingsRefused(code, message), code+" the server refused a setting of the client")
 		return
 	}

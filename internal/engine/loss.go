@@ -105,7 +105,14 @@ func (e *Engine) bereave(c *client, s *server, was phase, l loss) {
 		e.unitEnded(c)
 		e.dismissed(c)
 		return
-	case was == applying:
+	case was == applying && s.worn && !s.restoring:
+		c.sess.ServerGone()
+		e.comeBack(c)
+		return
+	case was == applying && c.login != 0:
+		e.refuseLogin(c, sqlstate.NoServer(s.upstream.name+": "+l.reason).Fatal())
+		return
+	case was == applying && !s.restoring:
 		c.sess.ServerGone()
 		e.refuseWaiting(c, sqlstate.ServerLostBeforeSend())
 		return

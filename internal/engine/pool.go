@@ -35,6 +35,7 @@ type pool struct {
 	paused    bool            // it gives no server away, and opens none
 	params    *lease.Settings // what a new server reports; nil before the first
 	settings  lease.Interner
+	accepted  lease.Accepted   // what startup values its servers have taken
 	library   *session.Library // the clients' named statements; nil before the first client, and in session mode
 	claim     claim            // what a new server counts against
 	drawsAs   string           // the user whose quota that is
@@ -149,6 +150,7 @@ func (p *pool) forgetLogin(c *client) {
 // ask gets the client a server at once, or a place in the line. It tells whether the unit may be sent now.
 func (e *Engine) ask(c *client) bool {
 	p := c.pool
+	c.since = e.now
 	if p.Line.Len() == 0 && !p.paused {
 		if s, ok := p.Take(); ok {
 			if !e.doubts(s) {
@@ -158,7 +160,7 @@ func (e *Engine) ask(c *client) bool {
 			e.check(s)
 		}
 	}
-	c.since, c.notified = e.now, false
+	c.notified = false
 	p.Line.Join(&c.place, c)
 	e.attend(c)
 	e.staff(p)
@@ -168,6 +170,10 @@ func (e *Engine) ask(c *client) bool {
 
 // grant leases s to c. The client's settings come first; nothing of its own is sent before they are in force (E1).
 func (e *Engine) grant(c *client, s *server) {
+	if c.login != 0 {
+		e.tryOn(c, s)
+		return
+	}
 	p := s.pool
 	e.clockWait(c)
 	c.place.Leave()
@@ -175,12 +181,10 @@ func (e *Engine) grant(c *client, s *server) {
 	s.served = true
 	c.sess.Become(p.mode())
 	s.shared = s.shared || p.mode() != session.Keep
-	if s.shelf == nil {
-		s.shelf = session.NewShelf(p.library)
+	e.equip(c, s)
+	if e.bug == BugStartupKept {
+		s.set = p.settings.Intern(s.set.WithOwn(c.told.Own()))
 	}
-	s.shelf.Max = e.cfg.Pool.MaxPreparedStatements
-	c.sess.Leased(s.shelf)
-	c.sess.Reads(s.set.Reading())
 	if c.told == s.set {
 		s.phase = leased
 		return
@@ -194,9 +198,18 @@ func (e *Engine) grant(c *client, s *server) {
 		c.told = s.set
 		return
 	}
-	s.phase = applying
 	c.held = true
-	e.command(s, s.sets[0])
+	e.apply(s, c.told)
+}
+
+// equip tells a client's session what its server has prepared, and how it reads a text.
+func (e *Engine) equip(c *client, s *server) {
+	if s.shelf == nil {
+		s.shelf = session.NewShelf(s.pool.library)
+	}
+	s.shelf.Max = e.cfg.Pool.MaxPreparedStatements
+	c.sess.Leased(s.shelf)
+	c.sess.Reads(s.set.Reading())
 }
 
 // handOn gives a clean server to whoever has waited longest, or lays it to rest.
@@ -243,9 +256,12 @@ func (e *Engine) handOn(s *server) {
 		return
 	}
 	e.grant(c, s)
-	if s.phase == leased {
+	switch {
+	case s.phase == leased:
 		e.proceed(c)
 		e.settle(s)
+	case s.phase == cleaning && !s.busy: // a login had nothing to try
+		e.handOn(s)
 	}
 }
 
@@ -343,6 +359,10 @@ func (e *Engine) failWaiting(p *pool, u *upstream, f Failure) {
 		if !waits {
 			break
 		}
+		if c.login != 0 {
+			e.refuseLogin(c, refusal)
+			continue
+		}
 		e.refuseWaiting(c, err)
 	}
 	for len(p.logins) > 0 {
@@ -350,8 +370,13 @@ func (e *Engine) failWaiting(p *pool, u *upstream, f Failure) {
 	}
 }
 
-// refuseWaiting answers the unit that waits in the line with an error. What waits behind it joins the line anew.
+// refuseWaiting answers the unit that waits in the line with an error, and what waits behind it joins the line anew. A
+// login that waits for a try is refused.
 func (e *Engine) refuseWaiting(c *client, err sqlstate.Error) {
+	if c.login != 0 {
+		e.refuseLogin(c, err.Fatal())
+		return
+	}
 	c.place.Leave()
 	n, out := c.sess.Unqueue(c.pending, err)
 	e.say(c, out)

@@ -62,6 +62,11 @@ func (e *Engine) closePool(p *pool) {
 	for len(p.logins) > 0 {
 		e.refuseLogin(p.logins[0], sqlstate.DatabaseNotConfigured(p.name.database))
 	}
+	for _, c := range p.Line.All() {
+		if c.login != 0 {
+			e.refuseLogin(c, sqlstate.DatabaseNotConfigured(p.name.database))
+		}
+	}
 	e.emptyIfDeserted(p)
 	e.sweepPool(p)
 }
@@ -94,6 +99,7 @@ func (e *Engine) renew(p *pool, why string) {
 	}
 	p.outdated = true
 	p.failures, p.lastFailure, p.retrying = 0, Failure{}, false // what failed was elsewhere
+	p.accepted.Clear()
 	for s, rests := p.Take(); rests; s, rests = p.Take() {
 		e.retire(s, why)
 	}

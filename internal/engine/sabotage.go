@@ -24,6 +24,7 @@ const (
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
 	BugFailingChosen           // an upstream that fails is chosen though another is up
+	BugStartupKept             // a server goes on with the unreported startup values of another client
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

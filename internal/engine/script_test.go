@@ -76,6 +76,10 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	entries(t, td, &cfg)
 	limits(t, td, &cfg)
 	td.MaybeScanArgs(t, "size", &cfg.Pool.DefaultSize)
+	var ignore string
+	if td.MaybeScanArgs(t, "ignore", &ignore); ignore != "" {
+		cfg.Pool.IgnoreStartupParameters = []string{ignore}
+	}
 	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
 	return cfg

@@ -34,9 +34,13 @@ type server struct {
 	aside    bool // it is being dialed, and nobody waits for it
 	cl       *client
 
-	info    ServerInfo
-	set     *lease.Settings // what it reports
-	initial *lease.Settings // what it reported at login
+	info      ServerInfo
+	set       *lease.Settings // what it reports
+	initial   *lease.Settings // what it reported at login
+	before    []wire.Param    // the unreported settings, while others are on their way
+	next      []wire.Param    // those
+	worn      bool            // when they were sent, a former client's were in force
+	restoring bool            // they are those that the client has reset
 
 	shelf *session.Shelf // what it has prepared for clients by name; nil before the first that may
 

@@ -16,9 +16,7 @@ func (e *Engine) settle(s *server) {
 		e.settleLease(s)
 	case s.phase == applying && s.cl.departed():
 		c := s.cl
-		e.detach(s)
-		s.sets = nil
-		s.phase = cleaning // what is outstanding is awaited as a chore
+		e.unapply(s, false)
 		e.dismissed(c)
 	}
 	if s.phase == cleaning && !s.busy {
@@ -58,6 +56,7 @@ func (e *Engine) nextChore(s *server) {
 		if chore == lease.DiscardAll && s.shelf != nil {
 			s.shelf.Clear()
 		}
+		e.choresSet(s, chore)
 		e.command(s, string(chore))
 	case s.still(e.bug):
 		e.handOn(s)
@@ -72,7 +71,9 @@ func (e *Engine) settleLease(s *server) {
 	}
 	if c.sess.Free() && s.still(e.bug) {
 		switch {
-		case c.sess.Mode() != session.Keep:
+		case e.restore(s):
+			return
+		case c.sess.Mode() != session.Keep || c.sess.Begun() == 0: // it was given the server to be let in
 			e.release(s)
 			e.proceed(c)
 			e.closeIfDraining(c)
@@ -89,17 +90,24 @@ func (e *Engine) settleLease(s *server) {
 
 // release takes a server from its client and begins what has to be done to it.
 func (e *Engine) release(s *server) {
+	s.chores = lease.Chores(e.leftBehind(s))
+	e.detach(s)
+	s.phase = cleaning
+	e.nextChore(s)
+}
+
+// leftBehind is what the client that holds s leaves there.
+func (e *Engine) leftBehind(s *server) lease.State {
 	c := s.cl
-	state := lease.State{
-		Tx: c.sess.Tx(), Session: c.sess.Mode() == session.Keep,
+	if c.sess.Stirred() {
+		s.set = s.pool.settings.Intern(s.set.Doubt())
+	}
+	return lease.State{
+		Tx: c.sess.Tx(), Session: c.sess.Mode() == session.Keep && c.sess.Begun() > 0,
 		Prepared: c.sess.Tags()&(session.TagPrepare|session.TagListen) != 0, Set: c.sess.Tags()&session.TagSet != 0,
 		StaysOpen: s.info.Extras, Identity: e.identityChanged(s),
 		Reset: lease.Chore(e.cfg.Pool.Reset.Query), Always: e.cfg.Pool.Reset.Always,
 	}
-	e.detach(s)
-	s.phase = cleaning
-	s.chores = lease.Chores(state)
-	e.nextChore(s)
 }
 
 // identityChanged tells whether the server runs as somebody else than it logged in as.
@@ -128,12 +136,27 @@ func (e *Engine) applied(s *server) {
 		return
 	}
 	c := s.cl
+	s.set = s.pool.settings.Intern(s.set.WithOwn(s.next))
+	s.before, s.next, s.restoring = nil, nil, false
+	if c.login != 0 {
+		e.letIn(s)
+		return
+	}
 	for _, p := range s.set.Params() { // what it asked for as given, it now learns as the server reads it
 		if v, ok := c.told.Get(p.Name); !ok || v != p.Value {
 			e.tell(c, p.Name, p.Value)
 		}
 	}
 	c.told = s.set
+	if len(c.pending) == 0 && c.sess.Mode() != session.Keep { // what it had the server for was cancelled
+		s.chores = lease.Chores(e.leftBehind(s))
+		e.detach(s)
+		s.phase = cleaning
+		e.proceed(c)
+		e.closeIfDraining(c)
+		e.attend(c)
+		return
+	}
 	c.sess.Reads(s.set.Reading())
 	s.phase = leased
 	e.proceed(c)

@@ -13,7 +13,7 @@ type Interner struct{ known []*Settings }
 // longest is forgotten beyond 64; a pointer that is forgotten stays valid.
 func (i *Interner) Intern(s *Settings) *Settings {
 	for at, k := range i.known {
-		if k == s || slices.Equal(k.params, s.params) {
+		if k == s || slices.Equal(k.params, s.params) && slices.Equal(k.own, s.own) {
 			copy(i.known[1:at+1], i.known[:at])
 			i.known[0] = k
 			return k

@@ -31,6 +31,27 @@ func (l *Line[C]) Join(p *Place[C], who C) {
 	l.n++
 }
 
+// Return puts who in front, at a place that stands in no line: its turn had come, and what it got was no use.
+func (l *Line[C]) Return(p *Place[C], who C) {
+	p.who, p.line, p.prev, p.next = who, l, nil, l.first
+	if l.first != nil {
+		l.first.prev = p
+	} else {
+		l.last = p
+	}
+	l.first = p
+	l.n++
+}
+
+// All are those who wait, in order.
+func (l *Line[C]) All() []C {
+	all := make([]C, 0, l.n)
+	for p := l.first; p != nil; p = p.next {
+		all = append(all, p.who)
+	}
+	return all
+}
+
 // First is who has waited longest.
 func (l *Line[C]) First() (who C, ok bool) {
 	if l.first == nil {

@@ -10,12 +10,15 @@ import (
 // new ones, so clients and servers share them and are compared by pointer first.
 type Settings struct {
 	params  []wire.Param // in the order of the first report
+	own     []wire.Param // see Own
 	reading string
 }
 
 // NewSettings takes over the list.
-func NewSettings(params []wire.Param) *Settings {
-	return &Settings{params: params, reading: reading(params)}
+func NewSettings(params []wire.Param) *Settings { return newSettings(params, nil) }
+
+func newSettings(params, own []wire.Param) *Settings {
+	return &Settings{params: params, own: own, reading: reading(params, own)}
 }
 
 // readers are the reported values under which the same text may become another statement (trap D1).
@@ -23,8 +26,9 @@ var readers = []string{
 	"DateStyle", "IntervalStyle", "TimeZone", "client_encoding", "standard_conforming_strings", "search_path", "role", "session_authorization",
 }
 
-// reading joins the values of readers.
-func reading(params []wire.Param) string {
+// reading joins the values of readers, and whatever is not reported: most of that changes no text's meaning, but there are
+// more such settings than anybody lists (lc_monetary, array_nulls, xmloption ...).
+func reading(params, own []wire.Param) string {
 	var b strings.Builder
 	for _, name := range readers {
 		for i := range params {
@@ -33,6 +37,9 @@ func reading(params []wire.Param) string {
 			}
 		}
 		b.WriteByte(0)
+	}
+	for i := range own {
+		b.WriteString(own[i].Name + "\x01" + own[i].Value + "\x00")
 	}
 	return b.String()
 }
@@ -74,10 +81,10 @@ func (s *Settings) With(name, value string) *Settings {
 		}
 		params := append([]wire.Param(nil), s.params...)
 		params[i].Value = value
-		return NewSettings(params)
+		return newSettings(params, s.own)
 	}
 	params := append(append([]wire.Param(nil), s.params...), wire.Param{Name: name, Value: value})
-	return NewSettings(params)
+	return newSettings(params, s.own)
 }
 
 // fixed are the reported values that no SET of ours can or should change. session_authorization and is_superuser follow
@@ -111,16 +118,24 @@ func Tell(told, server *Settings) []wire.Param {
 
 // Apply are the queries that give a server the client's settings, in order; none where nothing differs. Each is to be
 // awaited before the next: a text is read in the encoding that the one before it has set.
-func Apply(told, server *Settings) []string {
+func Apply(told, server *Settings) []string { return Try(told, server, nil) }
+
+// Try is Apply for values that no server has read yet: reset are the names of those that are reported. They are read in
+// the place of what the server had at login, as in a startup packet: 'sql' for DateStyle says nothing of day and month.
+func Try(told, server *Settings, reset []string) []string {
 	if told == server {
 		return nil
 	}
-	var encoding, sets, calls []string
+	var encoding, sets []string
+	resets, calls := applyOwn(told, server)
 	plain := true
 	for _, p := range told.params {
 		v, ok := server.Get(p.Name)
 		if !ok || v == p.Value || Fixed(p.Name) {
 			continue
+		}
+		if contains(reset, p.Name) && !strings.EqualFold(p.Name, "client_encoding") {
+			resets = append(resets, "RESET "+identifier(p.Name))
 		}
 		switch {
 		case strings.EqualFold(p.Name, "client_encoding"):
@@ -128,12 +143,16 @@ func Apply(told, server *Settings) []string {
 			continue
 		case strings.EqualFold(p.Name, "search_path"):
 			// SET would take the whole list for one name.
-			calls = append(calls, "pg_catalog.set_config('search_path', "+literal(p.Value)+", false)")
+			calls = append([]string{"pg_catalog.set_config('search_path', " + literal(p.Value) + ", false)"}, calls...)
 		default:
 			sets = append(sets, "SET "+identifier(p.Name)+" TO "+literal(p.Value))
 		}
 		plain = plain && ascii(p.Value)
 	}
+	for _, p := range told.own {
+		plain = plain && ascii(p.Value)
+	}
+	sets = append(resets, sets...)
 	if len(calls) > 0 {
 		sets = append(sets, "SELECT "+strings.Join(calls, ", "))
 	}

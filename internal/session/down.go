@@ -391,9 +391,15 @@ func (s *Session) watchTag(body []byte, head unit.Entry) {
 	case "SET":
 		s.tags |= TagSet
 		s.stirred = true
-	case "RESET", "DO", "CALL":
+	case "RESET":
+		s.tags |= TagReset
+		s.stirred = true
+	case "DO", "CALL":
 		s.stirred = true
 	case "DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE":
+		if string(tag) == "DISCARD ALL" {
+			s.tags |= TagReset
+		}
 		s.swept(string(tag), head)
 	}
 }

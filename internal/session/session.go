@@ -73,6 +73,8 @@ type Session struct {
 	nextRefusal *sqlstate.Error // the next unit is to fail with this
 	protected   span            // units that may hold a COMMIT
 	opening     span            // units that may open a transaction block
+	resets      span            // units that may take startup values away
+	returns     bool            // that matters: see Returns
 	failedUnit  uint64          // serial of the last unit of which the client was sent an error
 	commitsKept bool            // the unnamed statement, or in Keep mode any, is a COMMIT
 	beginsKept  bool            // ... opens a transaction block
@@ -242,6 +244,7 @@ const (
 	TagPrepare Tags = 1 << iota // PREPARE
 	TagListen                   // LISTEN
 	TagSet                      // SET: may have touched a setting that is not reported
+	TagReset                    // RESET or DISCARD ALL: the client's startup values may be gone
 )
 
 // Tags are those seen since the lease began.
@@ -251,6 +254,21 @@ func (s *Session) Tags() Tags {
 	}
 	return s.tags
 }
+
+// Restored says that the client has its startup values back, if they were gone.
+func (s *Session) Restored() { s.tags &^= TagReset }
+
+// Returns makes a unit wait for one before it that may take the client's startup values away: they have to be given back
+// in between.
+func (s *Session) Returns() { s.returns = true }
+
+// resetting tells whether such a unit is unfinished, or one behind it in its transaction.
+func (s *Session) resetting() bool {
+	return s.resets.last > s.ended || s.tags&TagReset != 0 && s.ended < s.begun
+}
+
+// Stirred tells whether settings that nobody reports may have been changed during the lease.
+func (s *Session) Stirred() bool { return s.stirred || s.tags&(TagSet|TagReset) != 0 }
 
 // Out are the bytes that go with the verdict just returned. They belong to the Session and hold until its next call.
 func (s *Session) Out() []byte { return s.out }

@@ -121,7 +121,7 @@ func (s *Session) judge(b []byte, free bool) decision {
 	case len(b)-wire.HeaderLen < s.sought(typ, body, b[wire.HeaderLen:]):
 		d.v = More
 		return d
-	case d.begins && (!free || s.Solitary()):
+	case d.begins && (!free || s.Solitary() || s.returns && typ != wire.MsgSync && s.resetting()):
 		d.v = Begin
 	case s.queue.Len() >= maxOutstanding:
 		d.v = Hold
@@ -336,6 +336,9 @@ func (s *Session) mark(text []byte, body int) {
 	if bytes.Contains(sql, []byte("idle_session_timeout")) || bytes.Contains(sql, []byte("IDLE_SESSION_TIMEOUT")) {
 		s.tags |= TagSet // set_config has another tag than SET
 	}
+	if hidden || unit.Resets(sql) {
+		s.resets.add(s.begun, s.ended)
+	}
 	if s.lib != nil {
 		s.stirred = s.stirred || stirs(sql)
 		sweeps := hidden || unit.Sweeps(sql)
@@ -396,6 +399,7 @@ func (s *Session) divert(d decision, b []byte) int {
 			return 0
 		}
 		s.start(d)
+		s.stirred = s.stirred || stirs(s.unnamed.cur)
 		s.out = append(s.out, s.unnamed.cur...)
 		s.unnamed.sentIn = s.begun
 		s.counts.ServerParses++

@@ -215,9 +215,9 @@ func (b *backend) ready() {
 		b.heldNotify = nil
 	}
 	for i := range reported {
-		if b.now[i] != b.told[i] {
-			b.told[i] = b.now[i]
-			b.out = message(b.out, 'S', settingNames[i]+"\x00"+b.now[i]+"\x00")
+		if b.now.value[i] != b.told.value[i] {
+			b.told.value[i] = b.now.value[i]
+			b.out = message(b.out, 'S', settingNames[i]+"\x00"+b.now.value[i]+"\x00")
 		}
 	}
 	b.out = message(b.out, 'Z', string(b.block))

@@ -6,7 +6,9 @@ import "strconv"
 func (b *backend) session(s statement) {
 	switch s.kind {
 	case kSet, kReset:
-		b.change(s)
+		if !b.change(s) {
+			return
+		}
 		b.done(map[kind]string{kSet: "SET", kReset: "RESET"}[s.kind])
 	case kDiscard:
 		if b.block != 'I' {
@@ -40,29 +42,37 @@ func (b *backend) session(s statement) {
 	}
 }
 
-// change applies SET, RESET and set_config.
-func (b *backend) change(s statement) {
+// change applies SET, RESET and set_config, or fails.
+func (b *backend) change(s statement) bool {
 	if s.kind == kReset && s.all {
 		b.now = defaultSettings()
 	}
 	for _, x := range s.sets {
+		if s.kind == kReset && s.all {
+			break
+		}
+		if code, text := refuses(x.name, x.value); code != "" {
+			b.fail(code, text)
+			return false
+		}
 		i := settingIndex(x.name)
-		if i < 0 {
+		if i < 0 || s.restores && b.now.given[i] {
 			continue
 		}
-		if s.kind == kReset {
-			x.value = defaultSettings()[i]
+		if b.now.given[i] = s.kind != kReset; s.kind == kReset {
+			x.value = defaultSettings().value[i]
 		}
-		b.now[i] = canonical(i, x.value)
+		b.now.value[i] = canonical(i, x.value)
 		if i >= reported && s.tag.client != 0 {
 			b.dirty = s.tag.client
 		}
 	}
+	return true
 }
 
 func (b *backend) show(name string) string {
 	if i := settingIndex(name); i >= 0 {
-		return b.now[i]
+		return b.now.value[i]
 	}
 	return ""
 }

@@ -92,6 +92,7 @@ func (b *backend) own(t tag) {
 	case b.dirty != 0 && b.dirty != t.client && !w.k.transaction && !w.k.mixed:
 		w.violate("P4", "%s runs on %s, which still has the session state of client %d", t, b.name(), b.dirty)
 	}
+	b.checkStartup(t)
 	b.batchOwner = t.client
 }
 
@@ -109,6 +110,10 @@ func (b *backend) start(s statement, t tag) {
 	}
 	if s.kind == kCommit && b.block == 'T' && b.w.fault(0.05) {
 		d = b.w.between(time.Millisecond, 2*time.Second) // for a standby
+	}
+	if t == (tag{}) && b.w.fault(b.w.k.slowTries) { // one of the gate's own
+		d = b.w.between(time.Millisecond, 2*time.Second)
+		b.w.faults.servers++ // the gate may give it up
 	}
 	if b.w.calm && d > 3*time.Second && b.w.k.direct {
 		d = 3 * time.Second // nobody may be left to cancel it
@@ -177,7 +182,9 @@ func (b *backend) finish() {
 	case kError:
 		b.fail("22012", "division by zero")
 	case kSelect:
-		b.change(s)
+		if !b.change(s) {
+			return
+		}
 		b.describe(s)
 		b.rows(s.rows, s.rows)
 	case kShow:
@@ -263,7 +270,7 @@ func (b *backend) rows(left, all int) {
 
 // rowText is what a row says: as what it ran, from which text, under which name.
 func (b *backend) rowText(pad int) string {
-	s := b.curTag.String() + " " + b.cur.tag.String() + " " + b.now[setApp]
+	s := b.curTag.String() + " " + b.cur.tag.String() + " " + b.now.value[setApp]
 	if pad > 0 {
 		p := make([]byte, pad)
 		for i := range p {

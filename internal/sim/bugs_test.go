@@ -26,6 +26,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"query_timeout counts the transaction", engine.BugUnitKeepsClock, "P1"},
 		{"an idle batch is committed", engine.BugIdleBatchSynced, "P8"},
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
+		{"startup values of another client kept", engine.BugStartupKept, "P8"},
 		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 	} {

@@ -16,7 +16,7 @@ func (c *client) checkVerdict(v *engine.Verdict) {
 		w.violate("P8", "%s is given a key of %d bytes, its protocol wants %d", c.name(), len(v.Key), want)
 	}
 	if c.badParam {
-		w.violate("P8", "%s is let in though it asked for search_path", c.name())
+		w.violate("P8", "%s is let in though it asked for what is refused", c.name())
 	}
 	version := false
 	for _, p := range v.Params {
@@ -47,6 +47,9 @@ func (w *World) excuses() bool {
 func (w *World) checkRefusal(c *client, code string) {
 	if code == "3D000" && w.gate != nil && w.gate.settings.gone {
 		return
+	}
+	if (code == "42704" || code == "22023") && !c.badParam {
+		w.violate("P4", "%s is refused with %s, which it gave no reason for", c.name(), code)
 	}
 	if !w.excuses() && !w.k.crowded && !c.badParam {
 		w.violate("P5", "%s is refused with %s for no reason", c.name(), code)

@@ -53,7 +53,8 @@ type client struct {
 	fatal        string
 	cut          bool // its connection was broken on purpose
 	garbage      bool
-	badParam     bool  // it asked for what must be refused
+	badParam     bool // it asked for what must be refused
+	startup      startup
 	unconfigured bool  // its database was not configured when it asked to be let in
 	known        int   // units of which the engine was given enough to begin them
 	fed          int64 // bytes the engine was given

@@ -100,18 +100,7 @@ func (g *gate) login(c *client, far *end) {
 		for i := range r.Random {
 			r.Random[i] = byte(w.rng.Uint32())
 		}
-		if w.chance(0.5) {
-			r.Params = append(r.Params, wire.Param{Name: "application_name", Value: c.name()})
-		}
-		if w.chance(0.2) {
-			r.Params = append(r.Params, wire.Param{Name: "TimeZone", Value: "utc"})
-		}
-		if w.chance(0.1) {
-			r.Params = append(r.Params, wire.Param{Name: "extra_float_digits", Value: "2"})
-		}
-		if c.badParam = w.chance(w.k.badParams); c.badParam {
-			r.Params = append(r.Params, wire.Param{Name: "search_path", Value: "x"})
-		}
+		r.Params = c.askFor()
 		w.tracef("%s asks to be let in", c.name())
 		c.unconfigured = !g.settings.configured()
 		g.enter(func() { g.m.LoginAsked(w.now, l, r) })
@@ -235,7 +224,7 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 		}
 		info.Params = append(info.Params, wire.Param{Name: "server_version", Value: "18.4"})
 		for i := range reported {
-			info.Params = append(info.Params, wire.Param{Name: settingNames[i], Value: b.now[i]})
+			info.Params = append(info.Params, wire.Param{Name: settingNames[i], Value: b.now.value[i]})
 		}
 		w.tracef("server %d: dialed %s", s, b.name())
 		g.enter(func() { g.m.Dialed(w.now, s, k.id, info) })

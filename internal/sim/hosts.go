@@ -220,13 +220,20 @@ func (g *gate) ghosts(user int) int {
 	return n
 }
 
+// isLending tells whether a server of a user is on its way to somebody, perhaps to try what a login asks for.
+func (g *gate) isLending(user int) bool {
+	return slices.ContainsFunc(g.conns, func(k *conn) bool {
+		return k != nil && k.server != 0 && k.backend.user == user && k.sees.lending && k.sees.asked > k.sees.answered
+	})
+}
+
 // waits tells whether a client waits for a server for sure: for what it is told at login, or with a unit that nothing was
 // sent of while it holds none.
 func (g *gate) waits(c *client) bool {
 	for i, other := range g.logins {
 		if other == c {
 			if !g.answers[i] {
-				return !c.conn.over && !c.badParam && !c.unconfigured
+				return !c.conn.over && !c.badParam && !c.unconfigured && !g.isLending(c.user)
 			}
 			break
 		}

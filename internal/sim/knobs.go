@@ -46,7 +46,9 @@ type Knobs struct {
 	outages      float64 // per second: one of several hosts fails
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
-	badParams    float64 // clients that ask for a startup parameter that is not supported
+	badParams    float64 // clients that ask for a startup value that the server refuses
+	startups     float64 // clients that ask for one that it does not report
+	slowTries    float64 // queries of the gate's own that take long
 
 	twoUsers bool // two pools
 	crowded  bool // more clients than max_client_conn
@@ -146,6 +148,10 @@ func drawKnobs(seed uint64) Knobs {
 	}
 	k.pauses = w.some(0.2, 4)
 	w.drawHosts(&k, &cfg)
+	k.startups = w.some(0.6, 1)
+	if k.badDials > 0 {
+		k.slowTries = w.some(0.4, 0.3)
+	}
 	k.config = cfg
 	w.drawLimits(&k)
 	return k

@@ -117,6 +117,7 @@ var flavors = []struct {
 	{2, (*builder).nameUnknown},
 	{1, (*builder).deallocates},
 	{2, (*builder).state},
+	{3, (*builder).digits},
 	{2, (*builder).failingBatch},
 }
 

@@ -31,14 +31,15 @@ const (
 
 // statement is one parsed statement: `insert @7.12.3 us=500`, `select @1.2.3 rows=4 size=100`, `begin /*@1.2.1*/`.
 type statement struct {
-	kind kind
-	tag  tag // zero: not a client's
-	rows int // of a select or COPY OUT
-	size int // of each row, padding
-	dur  time.Duration
-	sets []setting // of kSet, kReset
-	name string    // of a channel, a setting to show or a prepared statement
-	all  bool      // DISCARD ALL, RESET ALL, DEALLOCATE ALL
+	kind     kind
+	tag      tag // zero: not a client's
+	rows     int // of a select or COPY OUT
+	size     int // of each row, padding
+	dur      time.Duration
+	sets     []setting // of kSet, kReset
+	restores bool      // of sets, what the session has set itself stays
+	name     string    // of a channel, a setting to show or a prepared statement
+	all      bool      // DISCARD ALL, RESET ALL, DEALLOCATE ALL
 }
 
 type setting struct{ name, value string }
@@ -102,6 +103,7 @@ func (s *statement) parseKind(words []string, bare string) kind {
 	switch strings.ToLower(words[0]) {
 	case "select":
 		if strings.Contains(strings.ToLower(bare), "set_config(") {
+			bare, _, s.restores = strings.Cut(bare, ") AS w(n, v)")
 			s.sets = parseSetConfig(bare)
 			if s.sets == nil {
 				return kBad

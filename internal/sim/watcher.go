@@ -107,7 +107,7 @@ func (s *watcher) own(k *conn, body []byte, began uint64, clean bool) {
 	if body[0]|0x20 == 'd' { // DISCARD ALL, on a server that has answered all; a Sync may have been swallowed by a COPY
 		s.asked, s.answered, s.open = 0, 0, false
 	}
-	if body[0]|0x20 == 's' && !s.lending { // settings, for a client that is not known yet
+	if body[0]|0x20 == 's' || strings.HasPrefix(string(body), `RESET "`) { // settings, for a client that is not known yet
 		k.w.checkClean(k, "somebody", clean)
 		s.lending = true
 	}

@@ -21,6 +21,12 @@ func (e Error) Error() string {
 	return e.Severity + ": " + e.Message + " (SQLSTATE " + e.Code + ")"
 }
 
+// Quote is the same error with a server's own detail and hint, which may be empty.
+func (e Error) Quote(detail, hint string) Error {
+	e.Detail, e.Hint = clean(detail), clean(hint)
+	return e
+}
+
 // Fatal is the same error where the connection can't go on: at login, or where going on would let later statements
 // of a lost transaction run by themselves.
 func (e Error) Fatal() Error {

@@ -18,6 +18,7 @@ const (
 	CodeInvalidAuthorization = "28000" // invalid_authorization_specification
 	CodeInvalidPassword      = "28P01" // invalid_password
 	CodeInvalidCatalogName   = "3D000" // invalid_catalog_name
+	CodeSyntaxError          = "42601" // syntax_error
 	CodeDuplicateStatement   = "42P05" // duplicate_prepared_statement
 	CodeNameTooLong          = "42622" // name_too_long
 	CodeIdleInTransaction    = "25P03" // idle_in_transaction_session_timeout
@@ -143,6 +144,31 @@ func UnsupportedStartupParameter(name string) Error {
 	e := New(SeverityFatal, CodeFeatureNotSupported, "startup parameter "+quote(name)+" is not supported by Cancello")
 	e.Hint = "Leave it out of the connection string, or give the value to the role or database with ALTER ROLE or ALTER DATABASE."
 	return e
+}
+
+// InvalidOptions: the startup parameter `options` can't be read. message is PostgreSQL's.
+func InvalidOptions(message string) Error {
+	return New(SeverityFatal, CodeSyntaxError, clean(message))
+}
+
+// UnsupportedOptions: the startup parameter `options` has what only a server process of one's own could do. message says
+// which.
+func UnsupportedOptions(message string) Error {
+	e := New(SeverityFatal, CodeFeatureNotSupported, clean(message))
+	e.Hint = "Give settings as -c name=value, or name options in ignore_startup_parameters."
+	return e
+}
+
+// StartupRefused: the server did not take the client's startup values, with this code and message. Its detail and hint go
+// into Quote.
+func StartupRefused(code, message string) Error {
+	if len(code) != 5 {
+		code = codeInternalError
+	}
+	if message == "" {
+		message = "the server refused a startup parameter"
+	}
+	return New(SeverityFatal, code, clean(message))
 }
 
 // Draining: Cancello shuts down and lets nobody in. PostgreSQL has the same code for it.

@@ -199,6 +199,12 @@ func Sweeps(sql []byte) bool {
 	return anyStatement(sql, func(w []byte) bool { return is(w, "discard") || is(w, "deallocate") })
 }
 
+// Resets tells whether the text has a statement that returns settings to what they were at login: RESET or DISCARD. In
+// doubt it says yes.
+func Resets(sql []byte) bool {
+	return anyStatement(sql, func(w []byte) bool { return is(w, "reset") || is(w, "discard") })
+}
+
 // Deallocates is the name in a text that is nothing but one DEALLOCATE of a name, as PostgreSQL reads it.
 func Deallocates(sql []byte) (name string, ok bool) {
 	sql = bytes.TrimRight(skipBlank(sql), " \t\r\n;\x00")

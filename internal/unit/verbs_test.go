@@ -122,3 +122,14 @@ func TestDeallocates(t *testing.T) {
 		}
 	}
 }
+
+func TestResets(t *testing.T) {
+	for sql, want := range map[string]bool{
+		"reset all": true, "RESET work_mem": true, "discard all": true, "select 1; Reset x": true,
+		"select 'reset'": false, "set work_mem to default": false, "resetting": false, "": false,
+	} {
+		if got := Resets([]byte(sql)); got != want {
+			t.Errorf("Resets(%q) is %v", sql, got)
+		}
+	}
+}
