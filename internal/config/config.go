@@ -17,6 +17,7 @@ type Config struct {
 	Cancel    Cancel
 	TLS       TLS
 	Network   Network // of TCP connections
+	DNS       DNS
 	// AllowRemoteTrust lets Trust listen on an address that is not loopback.
 	AllowRemoteTrust bool
 	HTTP             string // where health and metrics are served, as HOST:PORT or PORT; empty: nowhere
@@ -174,6 +175,7 @@ type Cancel struct {
 func Default() Config {
 	return Config{
 		Network: Network{Keepalive: true},
+		DNS:     DNS{MaxTTL: 15 * time.Second, NXDomainTTL: 15 * time.Second},
 		Auth:    Auth{FailedDelay: 5 * time.Second},
 		Socket:  Socket{Mode: "0777"},
 		Pool: Pool{Mode: Session, DefaultSize: 20, MaxClientConn: 100, MaxPreparedStatements: 200,

@@ -35,6 +35,12 @@ func (c *Config) NetworkOf(d Database) Network {
 	}
 }
 
+// DNS is how long what the name service says of upstreams is remembered.
+type DNS struct {
+	MaxTTL      time.Duration // dns_max_ttl: addresses
+	NXDomainTTL time.Duration // dns_nxdomain_ttl: that there is no such name
+}
+
 // maxKeepCount is Linux's MAX_TCP_KEEPCNT.
 const maxKeepCount = 127
 
@@ -51,6 +57,10 @@ func ofNetwork() []setting[Config] {
 			duration: func(c *Config) *time.Duration { return &c.Network.KeepIdle }},
 		{table: "network", name: "tcp_keepintvl", about: "time between two questions, rounded up to seconds", zero: theSystems,
 			duration: func(c *Config) *time.Duration { return &c.Network.KeepInterval }},
+		{table: "network", name: "dns_max_ttl", about: "how long the addresses of an upstream's name are remembered. They are asked for again after that; servers at an address that the name no longer has are closed when they are free", zero: "not at all: each connection asks",
+			duration: func(c *Config) *time.Duration { return &c.DNS.MaxTTL }},
+		{table: "network", name: "dns_nxdomain_ttl", about: "how long it is remembered that there is no such name", zero: "not at all",
+			duration: func(c *Config) *time.Duration { return &c.DNS.NXDomainTTL }},
 		{table: "network", name: "tcp_user_timeout", about: "a connection is given up when what was sent is not acknowledged for that long (a number is seconds, PgBouncer's is milliseconds)", zero: theSystems,
 			duration: func(c *Config) *time.Duration { return &c.Network.UserTimeout }},
 	}

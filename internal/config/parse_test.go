@@ -99,6 +99,7 @@ func TestFile(t *testing.T) {
 			Min:    TLS13,
 		},
 		Network: Network{KeepCount: 3, KeepIdle: time.Minute, KeepInterval: 10 * time.Second, UserTimeout: 1500 * time.Millisecond},
+		DNS:     DNS{MaxTTL: time.Minute},
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
 				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),

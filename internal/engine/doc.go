@@ -2,7 +2,7 @@
 //
 // All of the pooler's behaviour is here and in the packages below: the same code in production and in simulation. One
 // thread calls the events (LoginAsked, Data, Sent, Closed, Dialed, DialFailed, CancelRequested, CancelReady,
-// CancelDone, Tick, Reconfigure, SetGrant, Drain), in order, each with the present time; the engine answers through
+// CancelDone, Tick, Resolved, Reconfigure, SetGrant, Drain), in order, each with the present time; the engine answers through
 // Outside and never blocks. Outside never calls it back inside a call.
 //
 // Ring 1: imports every package of the ring. No clock, no socket, no goroutine, no randomness: what is random comes in
@@ -11,7 +11,7 @@
 // Where to look: admit.go (login), startup.go (what a client asks for in its startup packet), up.go (client to server), down.go (server to client), pool.go (who gets a server),
 // settle.go (when a server is free, and what is done to it before it goes on), departure.go (clients that leave),
 // loss.go (servers that die), cancel.go, order.go and outcome.go (a CancelRequest's way), timer.go, limits.go and
-// alarm.go (clients that take long), drain.go, reconfigure.go, upstream.go and health.go (where servers are opened, and
+// alarm.go (clients that take long), drain.go, reconfigure.go, upstream.go, health.go and resolved.go (where servers are opened, and
 // what is remembered of places that fail), pause.go (the console's commands),
 // measure.go and snapshot.go (what is counted and shown).
 //

@@ -123,6 +123,7 @@ type ServerInfo struct {
 	HasKey bool         // whether a cancel can be carried
 	Extras bool         // whether it took idle_session_timeout=0 and client_connection_check_interval
 	TLS    string       // version and cipher, for people; empty: in clear
+	Addr   string       // the IP address that it was reached at; empty: none
 }
 
 // Failure is why no server connection came about.

@@ -218,7 +218,7 @@ func (e *Engine) handOn(s *server) {
 	e.checked(s)
 	setting, crowd := s.claim.over()
 	switch {
-	case s.misplaced() != "" && e.bug != BugOldPlaceKept:
+	case s.misplaced() != "" && e.bug != BugOldPlaceKept && !(e.bug == BugOldAddressKept && s.misplaced() == addressGone):
 		e.retire(s, s.misplaced())
 		return
 	case p.paused:

@@ -23,6 +23,7 @@ const (
 	BugUnchecked               // a server that was idle for long is handed out without being asked
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
+	BugOldAddressKept          // a server is handed on though its host has other addresses now
 	BugFailingChosen           // an upstream that fails is chosen though another is up
 	BugStartupKept             // a server goes on with the unreported startup values of another client
 )

@@ -21,7 +21,8 @@ import (
 //	new [session | statement] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode; limits has more settings
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
 //	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
-//	dialed sN [keyless] [extras]      a server is there; what it reports besides is the input
+//	resolved HOST ADDR ...            a name has these addresses now
+//	dialed sN [keyless] [extras] [addr=A]   a server is there; what it reports besides is the input
 //	dial-failed sN [code=C | unable]  the input is the message
 //	client cN [bytes=N], server sN [bytes=N] [more]   bytes arrive; what is cut off comes first the next time
 //	closed cN | sN                    the peer has gone
@@ -168,6 +169,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return w.list(td.Cmd)
 	case "pause", "resume", "reconnect", "kill", "kill-client", "disable", "enable":
 		w.command(td)
+	case "resolved":
+		w.resolved(td)
 	case "grant":
 		n, _ := strconv.Atoi(td.CmdArgs[0].Key)
 		w.e.SetGrant(w.now, PoolID{Database: "db", User: "u"}, n)
@@ -204,6 +207,14 @@ func (w *world) login(t *testing.T, td *datadriven.TestData) {
 	w.e.LoginAsked(w.now, Login(n), r)
 }
 
+func (w *world) resolved(td *datadriven.TestData) {
+	var addrs []string
+	for _, a := range td.CmdArgs[1:] {
+		addrs = append(addrs, a.Key)
+	}
+	w.e.Resolved(w.now, td.CmdArgs[0].Key, addrs)
+}
+
 func params(input string) []wire.Param {
 	var list []wire.Param
 	for _, line := range strings.Split(input, "\n") {
@@ -221,6 +232,7 @@ func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
 		return
 	}
 	if td.Cmd == "dialed" {
+		td.MaybeScanArgs(t, "addr", &w.at)
 		w.dialed(n, !td.HasArg("keyless"), td.HasArg("extras"), params(td.Input))
 		return
 	}

@@ -31,6 +31,7 @@ type server struct {
 	era      int
 	as       string // who logged in
 	phase    phase
+	moved    bool // its host has other addresses than its own
 	aside    bool // it is being dialed, and nobody waits for it
 	cl       *client
 
@@ -111,6 +112,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	s.dialEnded()
 	s.upstream.known = true
 	e.works(s.upstream)
+	s.locate()
 	if s.era == p.era {
 		p.failures, p.lastFailure = 0, Failure{}
 		p.params, p.outdated = s.initial, false

@@ -15,6 +15,7 @@ type upstream struct {
 	name    string
 	host    string
 	port    int
+	addrs   []string // that the host has, if it is a name that was looked up; nil: not known
 	orders  int
 	waiting []*order
 	health
@@ -134,6 +135,8 @@ func (s *server) misplaced() string {
 		return s.pool.why
 	case !s.pool.serves(s.upstream):
 		return upstreamGone
+	case s.moved:
+		return addressGone
 	}
 	return ""
 }

@@ -17,6 +17,7 @@ type world struct {
 	e    *Engine
 	now  time.Duration
 	wake time.Duration
+	at   string // where the next server is
 
 	log    []string
 	to     Conn // whom the bytes in out are for
@@ -139,6 +140,7 @@ func (w *world) dialed(n int, keyed, extras bool, more []wire.Param) {
 			info.Params = append(info.Params, p)
 		}
 	}
+	info.Addr, w.at = w.at, ""
 	w.e.Dialed(w.now, Server(n), c, info)
 }
 

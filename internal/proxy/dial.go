@@ -74,10 +74,8 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 
 // connectOnce dials and logs in once.
 func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, secrets *serverTLS, w way) (*arrival, error) {
-	network, addr := address(t)
 	settings := p.config.Load().NetworkOf(t.Entry)
-	d := dialer(settings)
-	nc, err := d.DialContext(ctx, network, addr)
+	nc, err := p.reach(ctx, t, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +106,9 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t), encrypted: encrypted}
 	a.info.Extras = !bare && !l.renegotiated
 	a.info.PID, a.info.TLS = a.pid, tlsName(encrypted)
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		a.info.Addr = tcp.AddrPort().Addr().Unmap().String()
+	}
 	a.fd, err = p.detach(nc)
 	return a, err
 }

@@ -48,7 +48,7 @@ func (w *world) connected(id engine.Server, t engine.Target) gotDialed {
 func TestDial(t *testing.T) {
 	params := []string{"server_version", "18.4", "TimeZone", "UTC"}
 	list := []wire.Param{{Name: "server_version", Value: "18.4"}, {Name: "TimeZone", Value: "UTC"}}
-	info := engine.ServerInfo{Params: list, PID: 1001, HasKey: true, Extras: true}
+	info := engine.ServerInfo{Params: list, PID: 1001, HasKey: true, Extras: true, Addr: "127.0.0.1"}
 	with := func(f func(*engine.ServerInfo)) engine.ServerInfo { i := info; f(&i); return i }
 	tests := []struct {
 		name string

@@ -22,6 +22,7 @@ type Engine interface {
 	CancelDone(now time.Duration, o engine.Order, r engine.Result)
 	Tick(now time.Duration)
 	Reconfigure(now time.Duration, c config.Config)
+	Resolved(now time.Duration, host string, addrs []string)
 	Drain(now time.Duration)
 }
 

@@ -31,14 +31,20 @@ type script struct {
 	ready   func(s *script, o engine.Order)                          // nil: go
 	drained chan struct{}
 
-	logins  chan engine.Request
-	got     chan gotData
-	closed  chan gotClosed
-	dialed  chan gotDialed
-	failed  chan engine.Failure
-	cancels chan engine.CancelRequest
-	readied chan engine.Order
-	done    chan gotDone
+	logins   chan engine.Request
+	got      chan gotData
+	closed   chan gotClosed
+	dialed   chan gotDialed
+	failed   chan engine.Failure
+	cancels  chan engine.CancelRequest
+	readied  chan engine.Order
+	done     chan gotDone
+	resolved chan gotResolved
+}
+
+type gotResolved struct {
+	host  string
+	addrs []string
 }
 
 type gotData struct {
@@ -67,7 +73,7 @@ func newScript() *script {
 	return &script{
 		logins: make(chan engine.Request, room), got: make(chan gotData, room), closed: make(chan gotClosed, room),
 		dialed: make(chan gotDialed, room), failed: make(chan engine.Failure, room), cancels: make(chan engine.CancelRequest, room),
-		readied: make(chan engine.Order, room), done: make(chan gotDone, room), drained: make(chan struct{}),
+		readied: make(chan engine.Order, room), done: make(chan gotDone, room), resolved: make(chan gotResolved, room), drained: make(chan struct{}),
 	}
 }
 
@@ -137,7 +143,10 @@ func (s *script) CancelDone(_ time.Duration, o engine.Order, r engine.Result) {
 }
 func (s *script) Tick(time.Duration)                       {}
 func (s *script) Reconfigure(time.Duration, config.Config) {}
-func (s *script) Drain(time.Duration)                      { close(s.drained) }
+func (s *script) Resolved(_ time.Duration, host string, addrs []string) {
+	s.resolved <- gotResolved{host, addrs}
+}
+func (s *script) Drain(time.Duration) { close(s.drained) }
 
 // world is a Proxy around a script.
 type world struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ type Settings struct {
 	Console func(ctx context.Context, nc net.Conn, g Guest)
 	// TLS is what LoadTLS made of Config; nil: no TLS on either side.
 	TLS *TLS
+	// Resolver looks up the upstreams' names; nil: the system's.
+	Resolver Resolver
 }
 
 // Proxy is one running gate. Create it with New, then Start; end it with Stop.
@@ -54,8 +57,10 @@ type Proxy struct {
 	ids       atomic.Uint64
 	derived   derivedRing // of clients
 	loginKeys loginRing   // for servers
-	lent      lentRing    // by clients, for servers
-	brake     brake       // of addresses whose logins fail
+	names     *names
+	renamed   chan struct{} // holds one: the configuration is another
+	lent      lentRing      // by clients, for servers
+	brake     brake         // of addresses whose logins fail
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
@@ -93,6 +98,8 @@ func New(s Settings) (*Proxy, error) {
 		s.TLS = &TLS{}
 	}
 	p.tls.Store(s.TLS)
+	p.renamed = make(chan struct{}, 1)
+	p.names = newNames(s.Resolver, p.resolved)
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
 	p.own.orders = map[engine.Order]*order{}
@@ -125,6 +132,7 @@ func (p *Proxy) Start() error {
 	for _, ln := range p.listeners {
 		p.running.Go(func() { p.accept(ln) })
 	}
+	p.running.Go(func() { p.names.follow(p.ctx, p.config.Load, p.renamed) })
 	return nil
 }
 
@@ -160,12 +168,25 @@ func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 	p.access.Store(&access{v, w})
 	p.lent.drop(func(user string, k *auth.LoginKeys) bool { return !w.Userlist.Lends(user, k) })
 	p.config.Store(&c)
+	select {
+	case p.renamed <- struct{}{}:
+	default: // it will look anyway
+	}
 	p.fds.refresh()
 	p.lobby.resize(p.fds.room(&c))
 	p.loop.Post(func(now time.Duration) {
 		clear(p.own.bare)
 		p.engine.Reconfigure(now, c)
 	})
+}
+
+// resolved tells the engine which addresses a name has now.
+func (p *Proxy) resolved(host string, addrs []netip.Addr) {
+	list := make([]string, len(addrs))
+	for i, a := range addrs {
+		list[i] = a.String()
+	}
+	p.loop.Post(func(now time.Duration) { p.engine.Resolved(now, host, list) })
 }
 
 // UseTLS has connections accepted and opened from now on use t. Entries that are no longer in the configuration, whose

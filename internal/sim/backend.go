@@ -15,6 +15,7 @@ type backend struct {
 	user  int    // of clientUsers
 	place int    // where the database was when it was dialed: see reloads
 	host  string // and its name there
+	addr  string // and its address then
 	end   *end
 	conn  *conn // the gate's side; nil in a direct world
 

@@ -28,10 +28,11 @@ func TestBugsAreFound(t *testing.T) {
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
 		{"startup values of another client kept", engine.BugStartupKept, "P8"},
 		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},
+		{"handed on at an old address", engine.BugOldAddressKept, "P8"},
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			const most = 1000
+			const most = 4000
 			for seed := range uint64(most) {
 				v, found := breaks(run(seed, Options{Machine: production(b.bug)}), b.rule)
 				if !found {

@@ -23,6 +23,7 @@ type Machine interface {
 	CancelReady(now time.Duration, o engine.Order)
 	CancelDone(now time.Duration, o engine.Order, r engine.Result)
 	Tick(now time.Duration)
+	Resolved(now time.Duration, host string, addrs []string)
 	Reconfigure(now time.Duration, c config.Config)
 	Drain(now time.Duration)
 }
@@ -172,7 +173,7 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 	g.checkPaused()
 	place, h := g.settings.place, g.hostAt(t.Host)
 	g.checkChoice(h)
-	ended := g.dials(h, user)
+	ended, addr := g.dials(h, user), h.address()
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
 	w.tracef("engine: dial server %d at %s", s, t.Host)
 	fail := func(d time.Duration, f engine.Failure) {
@@ -213,12 +214,12 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 		ended(true)
 		near, far := w.connect(nobody{}, nobody{})
 		b := w.pm.fork(far, user)
-		b.place, b.host = place, t.Host
+		b.place, b.host, b.addr = place, t.Host, addr
 		k := g.reserve()
 		k.server, k.backend, b.conn = s, b, k
 		k.end, k.adopted, near.owner = near, true, k
 		g.servers[s] = k
-		info := engine.ServerInfo{PID: uint32(b.pid), HasKey: !w.pm.keyless, Extras: w.pm.checks}
+		info := engine.ServerInfo{PID: uint32(b.pid), HasKey: !w.pm.keyless, Addr: addr, Extras: w.pm.checks}
 		if w.pm.keyless {
 			info.PID = 0
 		}

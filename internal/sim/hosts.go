@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"cancello/internal/engine"
@@ -29,12 +30,39 @@ type host struct {
 	good    bool          // the last dial there that ended was let in, or none has ended
 	failed  time.Duration // when one was told to have failed last; 0 never
 	dialing []*attempt    // under way
+	addr    int           // of its addresses, the present one
+	told    string        // what the engine was told that is; empty: nothing
 }
 
 // attempt is one dial under way.
 type attempt struct {
 	user int
 	at   time.Duration
+}
+
+// address is where the host is now.
+func (h *host) address() string { return h.name + "/" + strconv.Itoa(h.addr) }
+
+// startMoves gives hosts other addresses, of which the engine is told a little later.
+func (w *World) startMoves() {
+	w.poisson(w.k.moves, func() {
+		g := w.gate
+		h := g.hostAt(hostNames[w.rng.IntN(w.k.hosts)])
+		h.addr++
+		w.after(w.between(0, 300*time.Millisecond), func() {
+			h.told = h.address()
+			w.tracef("host %s is at %s now", h.name, h.told)
+			g.renewed = w.now
+			g.enter(func() { g.m.Resolved(w.now, h.name, []string{h.told}) })
+		})
+	})
+}
+
+// checkAddress looks at a server that is kept in the end.
+func (w *World) checkAddress(b *backend) {
+	if h := w.gate.hostAt(b.host); h.told != "" && b.addr != h.told {
+		w.violate("P8", "%s is kept at %s, and its host is at %s", b.name(), b.addr, h.told)
+	}
 }
 
 // hostAt finds or makes what is known of a host.

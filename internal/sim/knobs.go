@@ -44,6 +44,7 @@ type Knobs struct {
 	pauses       float64 // per second: PAUSE and RESUME, or RECONNECT
 	hosts        int     // where the database is
 	outages      float64 // per second: one of several hosts fails
+	moves        float64 // per second: a host has another address
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup value that the server refuses
@@ -154,6 +155,7 @@ func drawKnobs(seed uint64) Knobs {
 	}
 	k.config = cfg
 	w.drawLimits(&k)
+	k.moves = w.some(0.2, 3)
 	return k
 }
 

@@ -116,6 +116,7 @@ func (w *World) checkKept() {
 		if k.backend.place != w.gate.settings.place || !slices.Contains(w.gate.places(), k.backend.host) {
 			w.violate("P8", "%s is kept where the database no longer is", k.backend.name())
 		}
+		w.checkAddress(k.backend)
 		n[k.backend.user]++
 	}
 	for i := range n {
