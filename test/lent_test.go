@@ -84,11 +84,12 @@ func TestNoPasswordIsStored(t *testing.T) {
 // A kept key lasts over a reload as long as its verifier does, and no longer.
 func TestLentKeysAndReload(t *testing.T) {
 	a := fake.NewAuthority(t)
-	for _, major := range majors {
+	for i, major := range majors {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			c := matrixCluster(t, a, major)
 			list := userlist(t, entry("mx_scram", verifierOf(t, c, "mx_scram")))
-			g := startGate(t, gateOptions{file: backs(t, a, c), mode: "transaction", auth: "scram-sha-256", authFile: list})
+			g := startGate(t, gateOptions{file: backs(t, a, c), mode: "transaction", auth: "scram-sha-256", authFile: list,
+				set: []string{fmt.Sprintf("min_pool_size=%d", i)}})
 			reload := func(lines ...string) {
 				t.Helper()
 				if err := os.WriteFile(list, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {

@@ -50,6 +50,9 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		p.library.Blind(e.bug == BugTextForgotten)
 	}
 	p.logins = append(p.logins, c)
+	if p.lastFailure.Unable { // what was missing may have come with this client: keys that it lends
+		p.retrying = false
+	}
 	if p.known() {
 		e.admitAll(p)
 		e.staff(p) // it may be the first for whom min_pool_size is kept
