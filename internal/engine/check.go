@@ -1,5 +1,7 @@
 package engine
 
+import "time"
+
 // doubts tells whether a server has been silent for so long that it is asked server_check_query before a client gets it.
 func (e *Engine) doubts(s *server) bool {
 	_, asked := e.cfg.Pool.Check.Text()
@@ -27,9 +29,28 @@ func (e *Engine) checkMore(p *pool) {
 func (e *Engine) check(s *server) {
 	sql, _ := e.cfg.Pool.Check.Text()
 	s.phase = cleaning
-	s.checking = true
+	s.checking, s.expected = true, true
 	s.pool.Checking++
 	e.command(s, sql)
+	step := s.step
+	e.after(lateCheck, func() {
+		if s.step == step && s.expected {
+			s.unexpected()
+			e.staff(s.pool)
+		}
+	})
+}
+
+// lateCheck is how long a server is waited for that is asked whether it is still there: then another is opened, if it may
+// be. The answer has the rest of server_connect_timeout.
+const lateCheck = 500 * time.Millisecond
+
+// unexpected has nobody wait for a server any more that is asked.
+func (s *server) unexpected() {
+	if s.expected {
+		s.expected = false
+		s.pool.Checking--
+	}
 }
 
 // forgets looks at what a query of our own did: what server_reset_query deallocates is not prepared any more.
@@ -44,9 +65,9 @@ func (s *server) forgets(tag []byte) {
 
 // checked ends a check, if there was one.
 func (e *Engine) checked(s *server) {
+	s.unexpected()
 	if s.checking {
 		s.checking = false
-		s.pool.Checking--
 		s.provenAt = e.now
 	}
 }

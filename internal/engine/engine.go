@@ -37,6 +37,7 @@ type Engine struct {
 	timers     timers
 	alarms     alarms
 	draining   bool
+	gathering  bool // several pools are being changed
 	drained    bool
 	bug        Bug
 }

@@ -22,12 +22,14 @@ func (e *Engine) Pause(now time.Duration, database string) bool {
 	} else {
 		e.paused[database] = true
 	}
-	for _, p := range e.poolsOf(database) {
-		p.paused = true
-		for s, rests := p.Take(); rests; s, rests = p.Take() {
-			e.retire(s, "PAUSE")
+	e.together(func() {
+		for _, p := range e.poolsOf(database) {
+			p.paused = true
+			for s, rests := p.Take(); rests; s, rests = p.Take() {
+				e.retire(s, "PAUSE")
+			}
 		}
-	}
+	})
 	return true
 }
 
@@ -60,11 +62,11 @@ func (e *Engine) Reconnect(now time.Duration, database string) bool {
 	if !e.knows(database) {
 		return false
 	}
-	for _, p := range e.poolsOf(database) {
-		e.renew(p, "RECONNECT")
-		e.staff(p)
-		e.sweepPool(p)
-	}
+	e.together(func() {
+		for _, p := range e.poolsOf(database) {
+			e.renew(p, "RECONNECT")
+		}
+	})
 	return true
 }
 

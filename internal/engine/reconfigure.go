@@ -15,11 +15,13 @@ import (
 // login that has begun keeps its length. Whatever comes next goes by the new settings.
 func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
 	e.now, e.cfg = now, cfg
-	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
-		if p := e.pools[name]; p != nil { // what became of one pool may have ended another
-			e.reconfigure(p)
+	e.together(func() {
+		for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
+			if p := e.pools[name]; p != nil { // what became of one pool may have ended another
+				e.reconfigure(p)
+			}
 		}
-	}
+	})
 	for _, c := range e.slots {
 		if c != nil {
 			e.attend(c)
@@ -59,6 +61,7 @@ func (e *Engine) reconfigure(p *pool) {
 // in is not.
 func (e *Engine) closePool(p *pool) {
 	p.closed = true
+	e.resizeQuotas(p)
 	for len(p.logins) > 0 {
 		e.refuseLogin(p.logins[0], sqlstate.DatabaseNotConfigured(p.name.database))
 	}

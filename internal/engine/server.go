@@ -52,6 +52,7 @@ type server struct {
 
 	claim    claim // what it counts against
 	checking bool  // it is asked whether it is still there
+	expected bool  // and somebody in the line counts on it
 	served   bool  // a client has had it
 
 	shared bool          // since its last reset: what clients have set may have stayed

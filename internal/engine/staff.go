@@ -5,6 +5,9 @@ import "time"
 // staff sees to it that those who wait for the pool get servers: the ones at rest that are in doubt are asked first, then
 // others are opened where there is room. It keeps min_pool_size, too.
 func (e *Engine) staff(p *pool) {
+	if e.gathering {
+		return // it comes to that when all pools are as they are to be
+	}
 	p.sated()
 	if p.paused || p.opening {
 		return
@@ -24,6 +27,26 @@ func (e *Engine) staff(p *pool) {
 			return
 		}
 		e.dial(p)
+	}
+}
+
+// together changes several pools: since what one of them gives up is room for another, no server is opened before all of
+// them are as they are to be.
+func (e *Engine) together(change func()) {
+	e.gathering = true
+	change()
+	e.gathering = false
+	all := e.poolsOf("")
+	e.feed(all)
+	for _, p := range all {
+		if e.pools[p.name] != p {
+			continue
+		}
+		if !p.closed && p.known() {
+			e.admitAll(p)
+		}
+		e.watch(p)
+		e.sweepPool(p)
 	}
 }
 

@@ -25,6 +25,10 @@ func TestBugsAreFound(t *testing.T) {
 		{"COMMIT cancelled for a limit", engine.BugCancelsCommit, "P1"},
 		{"query_timeout counts the transaction", engine.BugUnitKeepsClock, "P1"},
 		{"an idle batch is committed", engine.BugIdleBatchSynced, "P8"},
+		{"limits of all pools forgotten", engine.BugQuotaForgotten, "P6"},
+		{"a server that works is evicted", engine.BugEvictBusy, "P8"},
+		{"hungry pools forgotten", engine.BugHungerForgotten, "P5"},
+		{"handed out without a check", engine.BugUnchecked, "P4"},
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
 		{"startup values of another client kept", engine.BugStartupKept, "P8"},
 		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},
@@ -32,7 +36,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			const most = 4000
+			const most = 1000
 			for seed := range uint64(most) {
 				v, found := breaks(run(seed, Options{Machine: production(b.bug)}), b.rule)
 				if !found {

@@ -87,6 +87,9 @@ func (g *gate) Go(id engine.Order, write bool) {
 		return
 	}
 	o.gone = true
+	if o.conn != nil {
+		o.conn.fenced = true
+	}
 	w.tracef("engine: go %d %v", id, write)
 	if !write {
 		o.done = true

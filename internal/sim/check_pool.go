@@ -17,17 +17,13 @@ func (w *World) checkQueue(k *conn) {
 // checkPoolSize counts servers dialed and being dialed, of the pools that have just opened one: those that became smaller
 // may have too many until their clients are done.
 func (w *World) checkPoolSize(dialed [len(clientUsers)]bool) {
-	n := w.gate.dialing
-	for _, k := range w.gate.conns {
-		if k != nil && k.server != 0 && !k.closing {
-			n[k.backend.user]++
-		}
-	}
+	n := w.gate.serversOf()
 	for i := range n {
 		if dialed[i] {
 			w.checkSize(i, n[i])
 		}
 	}
+	w.checkBounds(n, dialed)
 }
 
 // checkHandOn sees a server change client (P4): its last answer must have been read to the end, nothing may lie

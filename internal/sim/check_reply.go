@@ -64,6 +64,9 @@ func (c *client) checkFatal(code string) {
 		}
 		return // the engine was seen saying it
 	}
+	if code == "57P01" && c.w.k.config.Pool.FastClose && c.w.k.bounded && c.w.keptOne() {
+		return
+	}
 	if !c.w.excuses() && !c.garbage && c.w.gate != nil {
 		c.w.violate("P5", "%s is told FATAL %s for no reason", c.name(), code)
 	}

@@ -40,7 +40,9 @@ type conn struct {
 	shut    bool // all was sent, FIN went out
 	moved   bool // the socket took something since the last look at a flush
 	drained int
-	gaveUp  bool // the flush was cut short: the peer didn't read
+	heardAt time.Duration // when the engine was given something of it last
+	fenced  bool          // a cancel was on the wire to it
+	gaveUp  bool          // the flush was cut short: the peer didn't read
 }
 
 // segment is bytes to be sent: a copy, or a reference to what was lent.
@@ -180,7 +182,7 @@ func (k *conn) readTurn() {
 // give lends bytes to the engine for one Data.
 func (k *conn) give(p []byte, more bool) {
 	g, w := k.g, k.w
-	k.more = more
+	k.more, k.heardAt = more, w.now
 	g.lends++
 	l := &lent{id: g.lends, bytes: bytes.Clone(p), refs: 1, client: k.client}
 	g.current = l

@@ -50,6 +50,7 @@ func (w *World) startFaults() {
 	if w.gate != nil {
 		w.startReloads()
 		w.startPauses()
+		w.watchHunger()
 		w.startOutages()
 		w.startMoves()
 	}

@@ -223,7 +223,7 @@ func (w *World) starves(user int) bool {
 			servers++
 		}
 	}
-	if servers+g.ghosts(user) >= share.Size {
+	if servers+g.ghosts(user) >= share.Size || g.full(user) {
 		return false
 	}
 	up := false

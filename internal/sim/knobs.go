@@ -52,6 +52,7 @@ type Knobs struct {
 	slowTries    float64 // queries of the gate's own that take long
 
 	twoUsers bool // two pools
+	bounded  bool // limits of servers in all, of their age, and the like
 	crowded  bool // more clients than max_client_conn
 
 	twice, keyless, checks bool
@@ -156,6 +157,7 @@ func drawKnobs(seed uint64) Knobs {
 	k.config = cfg
 	w.drawLimits(&k)
 	k.moves = w.some(0.2, 3)
+	k.drawBounds(seed)
 	return k
 }
 

@@ -63,6 +63,9 @@ func (w *World) otherSettings() config.Config {
 	cfg.Timeouts.ServerGhost = w.between(0, 3*time.Second)
 	cfg.Timeouts.QueryWait = w.between(cfg.Timeouts.QueryWait/2, cfg.Timeouts.QueryWait)
 	cfg.Cancel.PerUpstream = w.pick(1, cfg.Cancel.PerUpstream)
+	if w.k.bounded {
+		w.otherBounds(&cfg)
+	}
 	return cfg
 }
 
@@ -119,15 +122,18 @@ func (w *World) checkKept() {
 		w.checkAddress(k.backend)
 		n[k.backend.user]++
 	}
+	var all [len(clientUsers)]bool
 	for i := range n {
 		w.checkSize(i, n[i])
+		all[i] = true
 	}
+	w.checkBounds(n, all)
 }
 
 // checkSize compares a number of servers with what a pool may have.
 func (w *World) checkSize(user, n int) {
 	share, ok := w.gate.settings.live.Share(theDatabase, clientUsers[user])
-	if ok && n > share.Size {
-		w.violate("P6", "%d servers of %q open or dialed, the pool's size is %d", n, clientUsers[user], share.Size)
+	if ok && n > share.Size+share.ReserveSize {
+		w.violate("P6", "%d servers of %q open or dialed, the pool's size is %d, its reserve %d", n, clientUsers[user], share.Size, share.ReserveSize)
 	}
 }

@@ -62,7 +62,12 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 		if began != k.g.mark {
 			clean = s.cleanThen
 		}
+		if rested {
+			k.w.checkAsked(k, typ, body)
+		}
 		switch typ {
+		case 'X':
+			k.w.checkRetired(k)
 		case 'Q', 'F', 'P', 'B', 'd':
 			t, ok := findTag(body)
 			if ok {
