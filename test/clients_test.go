@@ -50,7 +50,7 @@ func usePSQL(t *testing.T, c *postgres.Cluster, g *gate, libpq int, dsn, table s
 	}
 	x := runInTerminal(t, pgtest.Program(t, libpq, "psql", "-X", "-n", "-A", "-t", "-P", "pager=off", "-d", dsn))
 	x.Type("\\conninfo\n")
-	x.Await(`You are connected to database "postgres" as user "postgres" on host "127\.0\.0\.1".* at port "` + strconv.Itoa(g.port) + `"`)
+	x.Await(`You are connected to database "postgres" as user "\w+" on host "127\.0\.0\.1".* at port "` + strconv.Itoa(g.port) + `"`)
 	x.Type("select 'ans' || 'wer';\n")
 	x.Await("answer")
 	x.Type("\\copy " + table + " from " + in + "\n")
@@ -68,7 +68,7 @@ func usePSQL(t *testing.T, c *postgres.Cluster, g *gate, libpq int, dsn, table s
 		x.Type(fmt.Sprintf("select 'still ' || 'here %d';\n", i))
 		x.Await(fmt.Sprintf("still here %d", i))
 	}
-	g.AwaitLog(`(?s)outcome=cancelled.*outcome=cancelled`)
+	g.AwaitLog(`(?s)outcome=(cancelled|forwarded).*outcome=(cancelled|forwarded)`)
 	x.Type("\\q\n")
 	if err := wait(t, x.cmd); err != nil {
 		t.Errorf("psql: %v", err)

@@ -62,7 +62,7 @@ func TestCommandLine(t *testing.T) {
 		{"serve --http=" + busy.Addr().String() + " " + up, 1, "", "cancello: cannot listen on " + busy.Addr().String() + " for HTTP: the port is in use by another process; choose another with --http\n"},
 		{"serve --pool " + up, 2, "", "cancello: unknown flag: --pool\n" + try},
 		{"serve --upstream=mysql://x", 2, "", "cancello: --upstream: a URL must begin with postgres:// or postgresql://\n" + try},
-		{"serve --pool-mode=statements " + up, 2, "", "cancello: --pool-mode: pool_mode = \"statements\" is not allowed: give session, transaction or statement\n" + try},
+		{"serve --pool-mode=statements " + up, 2, "", "cancello: --pool-mode: pool_mode = \"statements\" is not allowed: give session, transaction, statement or passthrough\n" + try},
 		{"serve --pool-size=0 " + up, 2, "", "cancello: --pool-size: default_pool_size = \"0\" is not allowed: give a whole number from 1 to 100000\n" + try},
 		{"serve --auth=pam " + up, 2, "", "cancello: --auth: auth_type = \"pam\" is not allowed: give trust, plain, md5, scram-sha-256 or cert\n" + try},
 		{"serve --auth=plain " + up, 2, "", "cancello: auth_type = \"plain\" needs auth_file (--auth-file): give the file of users and passwords\n" + try},

@@ -91,7 +91,7 @@ cancello: ` + bad + `:5:1: user has a value of the wrong kind: give a text in qu
 `},
 		// What is the flags' fault has no line.
 		{faulty + " --auth trust --listen here", 1, "", "cancello: listen = \"here\": the port is missing: give HOST:PORT\n"},
-		{good + " --set pool_mode=x", 1, "", "cancello: --set: pool_mode = \"x\" is not allowed: give session, transaction or statement\n"},
+		{good + " --set pool_mode=x", 1, "", "cancello: --set: pool_mode = \"x\" is not allowed: give session, transaction, statement or passthrough\n"},
 		{good + " --upstream postgres://h/d --upstream postgres://i/d", 1, "", "cancello: database \"d\" is given twice: each name, and \"*\", can have one upstream\n"},
 		{noUsers, 1, "", "cancello: " + dir + "/broken.txt:1: "},
 		{dir, 1, "", "cancello: cannot read the configuration file " + dir + ": is a directory\n"},

@@ -69,6 +69,7 @@ type Database struct {
 	ServerIdle Override[time.Duration]
 	Balance    Override[Balance] // in which order several hosts are tried
 	Bounds     DatabaseBounds
+	Keys       Override[KeyPolicy]
 	TLS        DatabaseTLS
 	Network    DatabaseNetwork
 }
@@ -92,6 +93,7 @@ const (
 	Session     Mode = iota // when the client leaves
 	Transaction             // when the transaction ends
 	Statement               // when the statement ends: there are no transaction blocks
+	Passthrough             // never: one client, one server, and what they say goes through as it comes, login and all
 )
 
 // String is the word of pool_mode.
@@ -169,6 +171,7 @@ type Cancel struct {
 	Timeout     time.Duration // cancel_timeout: bound of one request's delivery and of the wait for its effect
 	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
 	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream
+	Keys        KeyPolicy     // client_keys
 }
 
 // Default is what holds where nothing is said: PgBouncer's values where it has them.

@@ -147,6 +147,22 @@ func TestValidate(t *testing.T) {
 		{"passwords everywhere", func(c *Config) { c.Listen, c.Auth = []string{":6432"}, Auth{Method: SCRAM, File: "users.txt"} }, nil},
 		{"no file", func(c *Config) { c.Auth.Method = SCRAM }, []string{`auth_type = "scram-sha-256" needs auth_file`}},
 		{"no such method", func(c *Config) { c.Auth.Method = 9 }, []string{`auth_type = "9" is not allowed`}},
+		{"servers' keys in a pool", func(c *Config) { c.Cancel.Keys = KeysUpstream }, []string{`needs pool_mode = "passthrough"`}},
+		{"servers' keys", func(c *Config) { c.Cancel.Keys, c.Pool.Mode = KeysUpstream, Passthrough }, nil},
+		{"servers' keys of two", func(c *Config) {
+			c.Databases = append(c.Databases, Database{Name: "other", Host: "h", Port: 1})
+			c.Cancel.Keys, c.Pool.Mode = KeysUpstream, Passthrough
+		}, []string{"one upstream address only"}},
+		{"servers' keys of two hosts", func(c *Config) {
+			c.Databases[0].Host, c.Cancel.Keys, c.Pool.Mode = "a,b", KeysUpstream, Passthrough
+		}, []string{"it has 2 hosts"}},
+		{"servers' keys of one of two", func(c *Config) {
+			c.Databases = append(c.Databases, Database{Name: "other", Host: "h", Port: 1, Keys: Give(KeysUpstream), Mode: Give(Passthrough)})
+		}, nil},
+		{"servers' keys for all but one", func(c *Config) {
+			c.Cancel.Keys, c.Pool.Mode = KeysUpstream, Passthrough
+			c.Users = []User{{Name: "ann", Mode: Give(Session)}}
+		}, []string{`user "ann": with client_keys = "upstream"`}},
 		{"no database", func(c *Config) { c.Databases = nil }, []string{"--upstream"}},
 		{"no name", func(c *Config) { c.Databases[0].Name = "" }, []string{"database number 1 has no name"}},
 		{"same name", func(c *Config) { c.Databases = append(c.Databases, c.Databases[0]) }, []string{`database "*" is given twice`}},
@@ -158,7 +174,7 @@ func TestValidate(t *testing.T) {
 		{"size of a user", func(c *Config) { c.Users = []User{{Name: "ann", PoolSize: Give(0)}} }, []string{`user "ann": pool_size = "0" is not allowed`}},
 		{"same user", func(c *Config) { c.Users = []User{{Name: "ann"}, {Name: "ann"}} }, []string{`user "ann" is given twice`}},
 		{"no user", func(c *Config) { c.Users = []User{{}} }, []string{"user number 1 has no name"}},
-		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session, transaction or statement`}},
+		{"mode", func(c *Config) { c.Pool.Mode = 7 }, []string{`pool_mode = "7" is not allowed: give session, transaction, statement or passthrough`}},
 		{"TLS without files", func(c *Config) { c.TLS.Client.Mode = SSLAllow }, []string{`client_tls_sslmode = "allow" needs client_tls_cert_file and client_tls_key_file`}},
 		{"TLS without a CA", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyCA, Cert: "c", Key: "k"} }, []string{"needs client_tls_ca_file"}},
 		{"TLS", func(c *Config) { c.TLS.Client = ClientTLS{Mode: SSLVerifyFull, Cert: "c", Key: "k", CA: "a"} }, nil},

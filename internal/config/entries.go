@@ -26,6 +26,8 @@ func ofDatabase() []setting[Database] {
 			given: func(d *Database) *bool { return &d.QueryWait.Given }, duration: func(d *Database) *time.Duration { return &d.QueryWait.Value }},
 		{name: "server_idle_timeout", about: aboutServerIdle, absent: inherited, zero: "never",
 			given: func(d *Database) *bool { return &d.ServerIdle.Given }, duration: func(d *Database) *time.Duration { return &d.ServerIdle.Value }},
+		{name: "client_keys", about: aboutKeys, absent: inherited, words: keyPolicies(),
+			given: func(d *Database) *bool { return &d.Keys.Given }, word: func(d *Database) choice { return &d.Keys.Value }},
 		{name: "sslmode", about: "TLS with its servers, as in libpq", absent: "`server_tls_sslmode`", words: sslModes(),
 			given: func(d *Database) *bool { return &d.TLS.Mode.Given }, word: func(d *Database) choice { return &d.TLS.Mode.Value }},
 		{name: "sslrootcert", about: aboutRoots, absent: "`server_tls_ca_file`", allowed: allowedRoots, text: func(d *Database) *string { return &d.TLS.CA }},

@@ -84,7 +84,8 @@ func behindLimits() []setting[Config] {
 			duration: func(c *Config) *time.Duration { return &c.Cancel.Resend }},
 		{table: "cancel", name: "max_cancels_per_upstream", about: "cancels on the wire to one PostgreSQL; the others wait in line",
 			min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
-		{table: "cancel", name: "client_keys", about: "who gets a cancel key", words: []string{"always"}},
+		{table: "cancel", name: "client_keys", about: aboutKeys,
+			words: keyPolicies(), word: func(c *Config) choice { return &c.Cancel.Keys }},
 		{table: "cancel", name: "on_client_loss", about: "what becomes of the query of a client that vanished", words: []string{"cancel"}},
 
 		{table: "tls", name: "client_tls_sslmode", about: "TLS with clients: allow and prefer leave it to the client; require lets nobody in without; verify-ca and verify-full also want a client certificate. Cancels are always taken, in clear too",
@@ -112,13 +113,14 @@ const maxPoolSize = 100_000
 // What is said of settings that are in more than one table.
 const (
 	aboutQueryWait  = "how long a query waits for a server before it is answered 53300"
+	aboutKeys       = "which clients get a cancel key, from their next login on: all; those of protocol 3.2, where it is known that a key may be missing; none. With `upstream` they get their server's own, which needs `pool_mode = \"passthrough\"` and one upstream address"
 	aboutServerIdle = "an unused server is closed after that"
 	aboutRoots      = "who signs the certificates of servers, PEM: where it is given they are verified, whatever the mode"
 	allowedPath     = "the path of a file"
 	allowedRoots    = "the path of a file, or `system` for the operating system's"
 )
 
-func modeWords() []string { return []string{"session", "transaction", "statement"} }
+func modeWords() []string { return []string{"session", "transaction", "statement", "passthrough"} }
 
 // viaSet tells whether --set reaches a setting. Those of which there are several at a time, and those that decide who
 // gets in, have only their flags.

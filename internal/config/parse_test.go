@@ -102,7 +102,7 @@ func TestFile(t *testing.T) {
 		DNS:     DNS{MaxTTL: time.Minute},
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
-				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute),
+				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute), Keys: Give(KeysSince32),
 				Network: DatabaseNetwork{Give(true), Give(5), Give(time.Duration(0)), Give(7 * time.Second), Give(2 * time.Second)},
 				TLS:     DatabaseTLS{Mode: Give(SSLVerifyFull), CA: "roots.pem", Cert: "ours.pem", Key: "ours.key", Negotiation: Give(NegotiateDirect), Binding: Give(BindingRequire)},
 				Bounds: DatabaseBounds{MinSize: Give(1), ReserveSize: Give(2), Reserve: Give(time.Second), ServerLife: Give(time.Duration(0)),
@@ -177,7 +177,7 @@ func TestLocate(t *testing.T) {
 
 func TestShare(t *testing.T) {
 	c := good()
-	c.Databases = append(c.Databases, Database{Name: "shop", Host: "h", Port: 1, PoolSize: Give(3), Mode: Give(Transaction), QueryWait: Give(time.Second), ServerIdle: Give(time.Duration(0))})
+	c.Databases = append(c.Databases, Database{Name: "shop", Host: "h", Port: 1, PoolSize: Give(3), Mode: Give(Transaction), QueryWait: Give(time.Second), ServerIdle: Give(time.Duration(0)), Keys: Give(KeysNever)})
 	c.Users = []User{{Name: "ann", PoolSize: Give(9), QueryWait: Give(time.Duration(0))}, {Name: "bob", Mode: Give(Session)}}
 	general := Limits{time.Hour, time.Minute, 0, time.Second}
 	bob := Limits{2 * time.Hour, 0, 3 * time.Second, 4 * time.Second}
@@ -189,9 +189,9 @@ func TestShare(t *testing.T) {
 	}{
 		{"other", "eve", Share{Database: c.Databases[0], Size: 20, Mode: Session, QueryWait: 2 * time.Minute, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
 		{"other", "ann", Share{Database: c.Databases[0], Size: 9, Mode: Session, QueryWait: 0, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
-		{"shop", "eve", Share{Database: c.Databases[1], Size: 3, Mode: Transaction, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
-		{"shop", "ann", Share{Database: c.Databases[1], Size: 9, Mode: Transaction, QueryWait: 0, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
-		{"shop", "bob", Share{Database: c.Databases[1], Size: 3, Mode: Session, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: bob}},
+		{"shop", "eve", Share{Database: c.Databases[1], Size: 3, Mode: Transaction, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: general}},
+		{"shop", "ann", Share{Database: c.Databases[1], Size: 9, Mode: Transaction, QueryWait: 0, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: general}},
+		{"shop", "bob", Share{Database: c.Databases[1], Size: 3, Mode: Session, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: bob}},
 	} {
 		got, ok := c.Share(w.database, w.user)
 		if diff := cmp.Diff(w.want, got); !ok || diff != "" {

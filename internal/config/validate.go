@@ -19,6 +19,7 @@ func Validate(c *Config) error {
 	faults = append(faults, checkListen(c)...)
 	faults = append(faults, checkDatabases(c)...)
 	faults = append(faults, checkTLS(c)...)
+	faults = append(faults, checkKeys(c)...)
 	faults = append(faults, checkUsers(c.Users)...)
 	return join(faults)
 }

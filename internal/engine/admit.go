@@ -44,7 +44,9 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	c.pool = p
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
-	c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12]))
+	if c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12])); !p.share.Keys.Gives(r.Version >= wire.V32) {
+		c.key = nil
+	}
 	if p.library == nil {
 		p.library = session.NewLibrary("cancello_" + hex.EncodeToString(r.Random[12:]) + "_s")
 		p.library.Blind(e.bug == BugTextForgotten)

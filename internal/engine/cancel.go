@@ -21,7 +21,7 @@ type ticket struct {
 // meant may still be in it. ok is false where that cannot change the judgement.
 func (e *Engine) CancelTarget(pid uint32, k []byte) (c Conn, ok bool) {
 	cl, _ := e.find(pid, k)
-	if cl == nil || cl.gone || cl.waits() || cl.sess.Begun() > cl.sess.Ended() {
+	if cl == nil || cl.gone || cl.passes() || cl.waits() || cl.sess.Begun() > cl.sess.Ended() {
 		return 0, false
 	}
 	return cl.conn, true
@@ -37,6 +37,8 @@ func (e *Engine) CancelRequested(now time.Duration, id Ticket, r CancelRequest) 
 		e.settleTicket(t, outcome, nil, &order{}, "")
 	case c.gone && e.bug == BugKeyOutlivesClient:
 		e.cancelStranger(c, t)
+	case c.passes():
+		e.passCancel(c, t)
 	case c.lastEnd >= t.readAt || c.sess.Undoing():
 		e.settleTicket(t, event.Finished, c, &order{}, "") // what it meant has ended since
 	case c.sess.Begun() > c.sess.Ended():

@@ -103,11 +103,20 @@ func (e *Engine) fatalFor(c *client, err sqlstate.Error, reason string) {
 		}
 		return
 	}
-	if _, cut := c.sess.Cut(); !cut { // within a message nothing can be said
+	if !c.cutShort() { // within a message nothing can be said
 		err.Severity = sqlstate.SeverityFatal
 		e.sayError(c, err, nil)
 	}
 	e.hangUp(c, Flush, reason)
+}
+
+// cutShort tells whether the last message to a client has not come to its end.
+func (c *client) cutShort() bool {
+	if c.passes() {
+		return !c.srv.frames.between()
+	}
+	_, cut := c.sess.Cut()
+	return cut
 }
 
 // hangUp closes a client's connection.
@@ -149,7 +158,10 @@ func (e *Engine) giveUpOn(c *client) {
 	c.place.Leave()
 	c.pool.forgetLogin(c)
 	c.held = false
-	if c.srv != nil {
+	switch {
+	case c.passes():
+		e.part(c.srv, "its client has left")
+	case c.srv != nil:
 		e.settle(c.srv)
 	}
 	e.attend(c)

@@ -11,7 +11,11 @@ import (
 
 // serverData takes bytes from a server, whoever they are for.
 func (e *Engine) serverData(s *server, b Buf) {
-	if s.phase == dead {
+	switch s.phase {
+	case dead:
+		return
+	case passing:
+		e.passDown(s, b)
 		return
 	}
 	if len(b.Bytes) > 0 {

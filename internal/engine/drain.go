@@ -46,7 +46,7 @@ func (e *Engine) emptyIfDeserted(p *pool) {
 
 // closeIfDraining closes a client that is between two units, if the time has come.
 func (e *Engine) closeIfDraining(c *client) {
-	if !e.draining || c.gone || c.waits() || len(c.pending) > 0 || c.departed() {
+	if !e.draining || c.gone || c.passes() || c.waits() || len(c.pending) > 0 || c.departed() {
 		return
 	}
 	if c.srv != nil && !c.sess.Free() {

@@ -24,6 +24,10 @@ func (e *Engine) serverClosed(s *server, err error) {
 	if err != nil && err != io.EOF {
 		reason = err.Error()
 	}
+	if s.phase == passing {
+		e.partedFrom(s, reason)
+		return
+	}
 	e.lose(s, loss{reason: reason})
 }
 

@@ -132,6 +132,9 @@ func (e *Engine) runs(o *order) bool {
 	if e.bug == BugCancelNextUnit {
 		return o.srv.phase != dead
 	}
+	if o.passes() {
+		return o.srv.phase == passing
+	}
 	return o.c.srv == o.srv && o.srv.phase == leased && o.c.sess.Ended() < o.unit && !o.c.sess.Undoing()
 }
 
@@ -159,6 +162,10 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 	o.release(e)
 	e.carried(o)
 	o.become(heard)
+	if o.passes() {
+		e.passedOn(o, r)
+		return
+	}
 	if r == Broken && s.phase != dead {
 		e.broken(o)
 	} else if !e.runs(o) || o.c.sess.Ended() >= o.unit {
@@ -184,8 +191,10 @@ func (e *Engine) keyShared(o *order) {
 	e.carried(o)
 	if was != void {
 		o.become(retrying) // the driver owes nothing any more
-		if e.runs(o) {
-			e.disconnect(o, "the server's cancel key is another server's too")
+		if o.passes() {
+			e.settleOrder(o, event.Unsupported, sharedKey)
+		} else if e.runs(o) {
+			e.disconnect(o, sharedKey)
 		} else {
 			e.ended(o)
 		}
@@ -194,6 +203,8 @@ func (e *Engine) keyShared(o *order) {
 		e.settle(s)
 	}
 }
+
+const sharedKey = "the server's cancel key is another server's too"
 
 // notSent: nothing was written; it is tried again while that makes sense.
 func (e *Engine) notSent(o *order) {

@@ -74,7 +74,7 @@ type Outside interface {
 	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, answered by CancelDone; false
 	// closes the connection unused and is not answered.
 	Go(o Order, write bool)
-	// Admit answers LoginAsked. The verdict's slices belong to the caller of LoginAsked from then on.
+	// Admit answers LoginAsked and Passed. The verdict's slices belong to the caller of LoginAsked from then on.
 	Admit(l Login, v Verdict)
 	// Release closes the client's cancel connection with FIN. Exactly one for each ticket.
 	Release(t Ticket)
@@ -112,8 +112,9 @@ type Verdict struct {
 	OK      bool
 	Params  []wire.Param // ParameterStatus to send, in order
 	PID     uint32
-	Key     []byte
+	Key     []byte // empty: the client gets none (client_keys)
 	Refusal []byte // when not OK: a complete ErrorResponse, FATAL
+	Server  Server // of a passage: what its server is called
 }
 
 // ServerInfo is what a server said while it let us in.

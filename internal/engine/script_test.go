@@ -31,6 +31,7 @@ import (
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
 //	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
+//	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used; cN gets none
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN
 //	snapshot, clients, servers        what the console and the metrics are told
@@ -83,6 +84,9 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	}
 	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
+	var keys string
+	td.MaybeScanArgs(t, "keys", &keys)
+	cfg.Cancel.Keys = map[string]config.KeyPolicy{"3.2": config.KeysSince32, "never": config.KeysNever}[keys]
 	return cfg
 }
 
@@ -104,7 +108,7 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 		if mode.Given = td.HasArg(name); mode.Given {
 			var word string
 			td.ScanArgs(t, name, &word)
-			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction, "statement": config.Statement}[word]
+			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction, "statement": config.Statement, "passthrough": config.Passthrough}[word]
 		}
 	}
 	for name, wait := range map[string]*config.Override[time.Duration]{"db-query-wait": &d.QueryWait, "user-query-wait": &u.QueryWait, "db-idle": &d.ServerIdle} {
@@ -176,6 +180,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		w.e.SetGrant(w.now, PoolID{Database: "db", User: "u"}, n)
 	case "login":
 		w.login(t, td)
+	case "pass":
+		w.pass(t, td)
 	case "dialed", "dial-failed":
 		w.answerDial(t, td)
 	case "client", "server":
@@ -213,6 +219,25 @@ func (w *world) resolved(td *datadriven.TestData) {
 		addrs = append(addrs, a.Key)
 	}
 	w.e.Resolved(w.now, td.CmdArgs[0].Key, addrs)
+}
+
+// pass lets a client and a server of its own in, as from Passage on.
+func (w *world) pass(t *testing.T, td *datadriven.TestData) {
+	_, n := first(t, td)
+	r := w.request(n)
+	at, refusal := w.e.Passage(w.now, r)
+	if refusal.Code != "" {
+		w.say("refuse c%d: %s %s", n, refusal.Code, refusal.Message)
+		return
+	}
+	w.say("to %s at %s:%d as %s", at.Database, at.Host, at.Port, at.User)
+	if td.HasArg("unreachable") {
+		w.e.PassageFailed(w.now, r, at, Failure{Message: td.Input})
+		return
+	}
+	s := MakeConn(uint32(100+n), 1)
+	w.name(fmt.Sprintf("s%d", n), s, shorthand.Client)
+	w.e.Passed(w.now, Login(n), r, at, s, ServerInfo{PID: uint32(1000 + n), HasKey: !td.HasArg("keyless")}, !td.HasArg("without-key"))
 }
 
 func params(input string) []wire.Param {

@@ -18,6 +18,7 @@ const (
 	applying       // leased; the client's settings are on their way
 	leased         // the client's messages flow
 	cleaning       // between two clients, with a chore outstanding
+	passing        // one client's alone, all its life: see passage.go
 	dead
 )
 
@@ -45,6 +46,7 @@ type server struct {
 
 	shelf *session.Shelf // what it has prepared for clients by name; nil before the first that may
 
+	frames  frames // of a passage
 	pending []byte // a cut message
 	more    bool   // the driver stopped at a full buffer: bytes may be waiting
 	awaited bool   // a timer waits for the end of a cut message

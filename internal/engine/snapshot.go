@@ -121,7 +121,7 @@ func (s *server) state(e *Engine) string {
 			return "used"
 		}
 		return "idle"
-	case applying, leased:
+	case applying, leased, passing:
 		return "active"
 	}
 	if s.fences > 0 {

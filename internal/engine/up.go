@@ -11,6 +11,10 @@ func (e *Engine) clientData(c *client, b Buf) {
 	if c.departed() {
 		return
 	}
+	if c.passes() {
+		e.passUp(c, b)
+		return
+	}
 	c.pool.tally.Received += uint64(len(b.Bytes))
 	c.wakes(e.now)
 	c.quietAt = e.now

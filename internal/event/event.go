@@ -21,9 +21,11 @@ const (
 	Forged                      // a 3.2 key whose MAC is wrong
 	Malformed                   // not a CancelRequest we could read a key from
 	Failed                      // could not be delivered within cancel_timeout
+	Forwarded                   // passed on unjudged, as it came: pool_mode = passthrough
+	Unsupported                 // nothing can be sent that would mean this client alone
 )
 
-var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed"}
+var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed", "forwarded", "unsupported"}
 
 // String is the name used in logs and metrics.
 func (o Outcome) String() string { return outcomeNames[o] }

@@ -13,6 +13,10 @@ import (
 // sent on it (protocol-flow-canceling-requests). The client's own socket is drained first, so that what it sent
 // before the request has been seen when the request is judged.
 func (v *visit) cancel(s wire.Startup) {
+	if d, ok := v.foreign(s); ok {
+		v.forward(s, d)
+		return
+	}
 	p := v.p
 	t := engine.Ticket(p.ids.Add(1))
 	if user, ended, known := p.guests.cancel(s.PID, s.Key); known {

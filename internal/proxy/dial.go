@@ -50,13 +50,9 @@ func (p *Proxy) dial(s engine.Server, t engine.Target, bare bool) {
 // connect dials and logs in, encrypted or in clear or one after the other, as sslmode says. The arrival's descriptor
 // belongs to the caller.
 func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arrival, error) {
-	secrets, ok := p.tls.Load().server(t.Entry.Name)
-	if !ok {
-		return nil, errors.New("its database is not in the configuration")
-	}
-	ways := secrets.ways()
-	if network, _ := address(t); network == "unix" {
-		ways = []way{inClear}
+	secrets, ways, err := p.secrets(t)
+	if err != nil {
+		return nil, err
 	}
 	a, err := p.connectOnce(ctx, t, bare, secrets, ways[0])
 	if err == nil || len(ways) == 1 || !otherWay(err) {
@@ -72,29 +68,27 @@ func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arriv
 	return nil, second
 }
 
+// secrets are what a target's servers are spoken to with, and in which ways.
+func (p *Proxy) secrets(t engine.Target) (*serverTLS, []way, error) {
+	secrets, ok := p.tls.Load().server(t.Entry.Name)
+	if !ok {
+		return nil, nil, errors.New("its database is not in the configuration")
+	}
+	if network, _ := address(t); network == "unix" {
+		return secrets, []way{inClear}, nil
+	}
+	return secrets, secrets.ways(), nil
+}
+
 // connectOnce dials and logs in once.
 func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, secrets *serverTLS, w way) (*arrival, error) {
-	settings := p.config.Load().NetworkOf(t.Entry)
-	nc, err := p.reach(ctx, t, settings)
+	nc, encrypted, hangUp, err := p.open(ctx, t, secrets, w)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.fds.mayStay(nc); err != nil {
-		nc.Close()
-		return nil, err
-	}
-	defer nc.Close() // the descriptor that is handed over is a duplicate
-	unbind := p.bind(nc)
-	defer unbind()
-	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
-		nc.SetDeadline(deadline)
-	}
-	encrypted, err := p.encrypt(ctx, nc, secrets, t.Host, w)
-	if err != nil {
-		return nil, err
-	}
+	defer hangUp() // the descriptor that is handed over is a duplicate
 	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted}
-	l.backend.network = settings
+	l.backend.network = p.config.Load().NetworkOf(t.Entry)
 	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
 	if encrypted != nil {
 		l.nc, l.backend.tls = encrypted, secrets
@@ -111,6 +105,27 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	}
 	a.fd, err = p.detach(nc)
 	return a, err
+}
+
+// open connects to a target in one way; encrypted is nil in clear. hangUp is due if there is no error.
+func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w way) (nc net.Conn, encrypted *loop.TLS, hangUp func(), err error) {
+	if nc, err = p.reach(ctx, t, p.config.Load().NetworkOf(t.Entry)); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := p.fds.mayStay(nc); err != nil {
+		nc.Close()
+		return nil, nil, nil, err
+	}
+	unbind := p.bind(nc)
+	hangUp = func() { unbind(); nc.Close() }
+	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
+		nc.SetDeadline(deadline)
+	}
+	if encrypted, err = p.encrypt(ctx, nc, secrets, t.Host, w); err != nil {
+		hangUp()
+		return nil, nil, nil, err
+	}
+	return nc, encrypted, hangUp, nil
 }
 
 // failure words why there is no connection: where the server itself refused us, in its own words. The message does not

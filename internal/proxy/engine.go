@@ -5,12 +5,16 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/engine"
+	"cancello/internal/sqlstate"
 )
 
 // Engine is what the proxy drives, on the loop's goroutine only: *engine.Engine, or a scripted one in tests. It has
 // as many methods as there are events in the contract of engine.Outside; cutting it up would hide that they are one.
 type Engine interface {
 	LoginAsked(now time.Duration, l engine.Login, r engine.Request)
+	Passage(now time.Duration, r engine.Request) (engine.Target, sqlstate.Error)
+	PassageFailed(now time.Duration, r engine.Request, t engine.Target, f engine.Failure)
+	Passed(now time.Duration, l engine.Login, r engine.Request, t engine.Target, c engine.Conn, info engine.ServerInfo, keyed bool)
 	Data(now time.Duration, c engine.Conn, b engine.Buf)
 	Sent(now time.Duration, c engine.Conn, n int)
 	Closed(now time.Duration, c engine.Conn, err error)

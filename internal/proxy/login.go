@@ -16,6 +16,9 @@ const loginsPerClient = 2
 // login takes a client from its startup packet to the loop, or makes it a guest of the console. After an error the connection is still the caller's;
 // a sqlstate.Error among them is for the client.
 func (v *visit) login(s wire.Startup) error {
+	if r, passes := v.passes(s); passes {
+		return v.pass(r)
+	}
 	n, err := wire.Negotiate(s.Version, s.Params)
 	if err != nil {
 		return err
@@ -154,6 +157,8 @@ func greeting(v engine.Verdict) []byte {
 	for _, p := range v.Params {
 		b = wire.AppendParameterStatus(b, p.Name, p.Value)
 	}
-	b = wire.AppendBackendKeyData(b, v.PID, v.Key)
+	if len(v.Key) > 0 {
+		b = wire.AppendBackendKeyData(b, v.PID, v.Key)
+	}
 	return wire.AppendReadyForQuery(b, 'I')
 }

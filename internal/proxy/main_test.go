@@ -12,6 +12,7 @@ import (
 	"cancello/internal/engine"
 	"cancello/internal/event"
 	"cancello/internal/pgtest/fake"
+	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
 
 	"go.uber.org/goleak"
@@ -94,6 +95,16 @@ func (s *script) LoginAsked(now time.Duration, l engine.Login, r engine.Request)
 		return
 	}
 	s.out.Admit(l, admitted())
+}
+
+func (s *script) Passage(time.Duration, engine.Request) (engine.Target, sqlstate.Error) {
+	return engine.Target{}, sqlstate.DatabaseNotConfigured("any")
+}
+
+func (s *script) PassageFailed(time.Duration, engine.Request, engine.Target, engine.Failure) {}
+
+func (s *script) Passed(_ time.Duration, l engine.Login, _ engine.Request, _ engine.Target, _ engine.Conn, _ engine.ServerInfo, _ bool) {
+	s.out.Admit(l, engine.Verdict{})
 }
 
 func (s *script) Data(_ time.Duration, c engine.Conn, b engine.Buf) {

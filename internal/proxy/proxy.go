@@ -55,6 +55,7 @@ type Proxy struct {
 	draining  atomic.Bool
 	loggingIn atomic.Int64 // clients between startup packet and hand-over
 	ids       atomic.Uint64
+	onWire    onWire
 	derived   derivedRing // of clients
 	loginKeys loginRing   // for servers
 	names     *names
@@ -89,6 +90,7 @@ func New(s Settings) (*Proxy, error) {
 		return nil, fmt.Errorf("event loop: %w", err)
 	}
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
+	p.onWire.free.L = &p.onWire.mu
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.brake.began = time.Now()

@@ -55,5 +55,6 @@ func (v *visit) packet() (wire.Startup, error) {
 	if _, err := io.ReadFull(v.r, pkt[len(head):]); err != nil {
 		return wire.Startup{}, err
 	}
+	v.asked = pkt
 	return wire.ParseStartup(pkt)
 }

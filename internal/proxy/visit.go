@@ -34,6 +34,7 @@ type visit struct {
 	user     string          // it asks to be, once it has said so
 	database string          // it asks for
 	told     bool            // its refusal was emitted
+	asked    []byte          // the last packet, whole
 	proven   bool            // the client was asked for a proof of who it is
 	long     bool            // its protocol has long keys
 	guest    *Guest          // it asked for the console, and may speak to it
