@@ -17,7 +17,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## bin/cancello, one static file
@@ -30,7 +30,7 @@ demo: build cache ## a throwaway PostgreSQL, Cancello before it, a tour of cance
 
 .PHONY: test
 test: cache ## all tests; 2,000 seeds of the simulation are among them
-	go test ./...
+	go test -timeout 20m ./...
 
 .PHONY: check
 check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
@@ -69,6 +69,10 @@ pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer, chromium: installs what i
 .PHONY: drivers
 drivers: ## psycopg, asyncpg, pgjdbc, node-postgres, postgres.js, pgx, lib/pq: installs what is missing
 	@scripts/install-drivers
+
+.PHONY: drivers-report
+drivers-report: cache ## docs/compatibility.md anew, from what the drivers do
+	go test ./test -run '^TestDrivers$$' -count=1 -update
 
 # PostgreSQL 18 in the cache. Nothing is installed; where it can't be had, what needs it says so itself.
 .PHONY: cache

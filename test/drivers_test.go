@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,9 @@ type answer struct {
 	End     bool   `json:"end"`
 }
 
+// poolModes are all that there are.
+var poolModes = []string{"session", "transaction", "statement"}
+
 // directly is the mode of a target that is PostgreSQL itself.
 const directly = "direct"
 
@@ -74,7 +79,7 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 	for _, major := range majors {
 		cert := a.Issue("postgres", "127.0.0.1")
 		c := pgtest.Start(t, major,
-			pgtest.Settings(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "max_connections": "200"}),
+			pgtest.Settings(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "max_connections": "400"}),
 			pgtest.Files(map[string][]byte{"server.crt": cert.PEM, "server.key": cert.KeyPEM}),
 			pgtest.HBA("local all all trust\nhostssl all postgres all trust\nhostssl all all all scram-sha-256\nhostnossl all all all trust\n"))
 		for _, r := range roles {
@@ -82,7 +87,7 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 		}
 		for _, tls := range []bool{false, true} {
 			grounds = append(grounds, ground{major, tls, directly, direct(c), c})
-			for _, mode := range modes {
+			for _, mode := range poolModes {
 				o := gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=disable"}, mode: mode, size: 2, set: []string{"max_prepared_statements=20"}}
 				if tls {
 					o.upstreams = []string{upstream(c, "", "") + "?sslmode=verify-full&sslrootcert=" + a.File}
@@ -220,33 +225,39 @@ func (p *conversation) use(d driver, g ground, rootCert string, tell func(name, 
 
 // drivers are all there are: the rows of docs/compatibility.md.
 var drivers = []driver{
-	{name: "libpq 15", kind: "python", folder: "libpq", libpq: 15},
-	{name: "libpq 18", kind: "python", folder: "libpq", libpq: 18},
-	{name: "libpq 18, protocol 3.2", kind: "python", folder: "libpq", libpq: 18, protocol: "3.2"},
-	{name: "psql", kind: "python", folder: "psql", libpq: 15},
-	{name: "psql, libpq 18, protocol 3.2", kind: "python", folder: "psql", libpq: 18, protocol: "3.2"},
-	{name: "pgbench", kind: "python", folder: "pgbench", libpq: 15},
-	{name: "psycopg2", kind: "python", folder: "psycopg2", module: "psycopg2", libpq: 15},
-	{name: "psycopg", kind: "python", folder: "psycopg", module: "psycopg", libpq: 15},
-	{name: "psycopg, libpq 18, protocol 3.2", kind: "python", folder: "psycopg", module: "psycopg", libpq: 18, protocol: "3.2"},
-	{name: "asyncpg", kind: "python", folder: "asyncpg", module: "asyncpg"},
-	{name: "pgjdbc", kind: "java", folder: "pgjdbc"},
-	{name: "node-postgres", kind: "node", folder: "pg"},
-	{name: "postgres.js", kind: "node", folder: "postgresjs"},
-	{name: "pgx", kind: "go", folder: "pgx"},
-	{name: "pgx, protocol 3.2", kind: "go", folder: "pgx", protocol: "3.2"},
-	{name: "lib/pq", kind: "go", folder: "pq"},
-	{name: "lib/pq, protocol 3.2", kind: "go", folder: "pq", protocol: "3.2"},
+	{name: "libpq 15", kind: "python", folder: "libpq", libpq: 15, cancels: "`PQcancel`, in clear"},
+	{name: "libpq 18", kind: "python", folder: "libpq", libpq: 18, cancels: "`PQcancel`, in clear; `PQcancelCreate`, as the connection"},
+	{name: "libpq 18, protocol 3.2", kind: "python", folder: "libpq", libpq: 18, protocol: "3.2", cancels: "the same, with a key of 32 bytes"},
+	{name: "psql", kind: "python", folder: "psql", libpq: 15, blocks: []string{"cursor"}, cancels: "Ctrl-C, in clear"},
+	{name: "psql, libpq 18, protocol 3.2", kind: "python", folder: "psql", libpq: 18, protocol: "3.2", blocks: []string{"cursor"}, cancels: "Ctrl-C, in clear"},
+	{name: "pgbench", kind: "python", folder: "pgbench", libpq: 15, cancels: "not tried"},
+	{name: "psycopg2", kind: "python", folder: "psycopg2", module: "psycopg2", libpq: 15, blocks: []string{"cursor"}, cancels: "`connection.cancel()`, in clear"},
+	{name: "psycopg", kind: "python", folder: "psycopg", module: "psycopg", libpq: 15, blocks: []string{"cursor"}, cancels: "`Connection.cancel()`, in clear"},
+	{name: "psycopg, libpq 18, protocol 3.2", kind: "python", folder: "psycopg", module: "psycopg", libpq: 18, protocol: "3.2", blocks: []string{"cursor"}, cancels: "`Connection.cancel()`, in clear"},
+	{name: "asyncpg", kind: "python", folder: "asyncpg", module: "asyncpg", blocks: []string{"cursor"}, cancels: "a task that is cancelled, `timeout=`; as the connection",
+		remark: "a cancelled task ends with CancelledError, which is counted as 57014."},
+	{name: "pgjdbc", kind: "java", folder: "pgjdbc", blocks: []string{"cursor"}, cancels: "`Statement.cancel()`, `setQueryTimeout`; in clear"},
+	{name: "node-postgres", kind: "node", folder: "pg", cancels: "`Client.cancel()`, in clear"},
+	{name: "postgres.js", kind: "node", folder: "postgresjs", blocks: []string{"pipeline"}, cancels: "`query.cancel()`, as the connection",
+		remark: "a COPY that fails never ends its stream, so that bad data is not tried."},
+	{name: "pgx", kind: "go", folder: "pgx", cancels: "`CancelRequest`, a context with `CancelRequestContextWatcherHandler`; as the connection"},
+	{name: "pgx, protocol 3.2", kind: "go", folder: "pgx", protocol: "3.2", cancels: "the same, with a key of 32 bytes"},
+	{name: "lib/pq", kind: "go", folder: "pq", blocks: []string{"copy"}, cancels: "a context that ends; as the connection",
+		remark: "it takes a connection for bad that it cancelled on within a transaction."},
+	{name: "lib/pq, protocol 3.2", kind: "go", folder: "pq", protocol: "3.2", blocks: []string{"copy"}, cancels: "the same, with a key of 32 bytes"},
 }
 
 // driver is a program under drivers/.
 type driver struct {
-	name     string // of the row
-	kind     string // what runs it
-	folder   string // under drivers/
-	module   string // of Python, which must be there
-	libpq    int    // the major version of libpq that it is given, or 0
-	protocol string // insisted on
+	name     string   // of the row
+	kind     string   // what runs it
+	folder   string   // under drivers/
+	module   string   // of Python, which must be there
+	libpq    int      // the major version of libpq that it is given, or 0
+	protocol string   // insisted on
+	blocks   []string // the cases in which it opens a transaction block where others don't
+	cancels  string   // by what means, for the table
+	remark   string   // on its quirks, for the page
 }
 
 // prepare is the program, ready to start. What is missing skips the test by name.
@@ -351,10 +362,13 @@ var quirks = map[string]map[string]string{
 // expect is what a driver has to say of a case on a ground.
 func (d driver) expect(name string, g ground) string {
 	if name == "servers" {
-		if g.mode == "transaction" {
+		if g.mode == "transaction" || g.mode == "statement" {
 			return "several"
 		}
 		return "one"
+	}
+	if d.refused(name, g) {
+		return "refused"
 	}
 	if q, ok := quirks[d.folder][name]; ok {
 		return q
@@ -365,6 +379,17 @@ func (d driver) expect(name string, g ground) string {
 	return expected[name]
 }
 
+// refused tells whether a case needs a transaction block where none is let open.
+func (d driver) refused(name string, g ground) bool {
+	return g.mode == "statement" && (slices.Contains(needBlocks, name) || slices.Contains(d.blocks, name))
+}
+
+// needBlocks are the cases that with every driver need a transaction block.
+var needBlocks = []string{"transaction", "error", "cancel in a transaction"}
+
+// blockRefused is what is said to a BEGIN in statement mode: by its text or its code, as drivers tell.
+var blockRefused = regexp.MustCompile(`transaction blocks not allowed in statement pooling mode|0A000`)
+
 // Every driver, with its defaults, does on PostgreSQL and through Cancello the same.
 func TestDrivers(t *testing.T) {
 	a := fake.NewAuthority(t)
@@ -373,23 +398,29 @@ func TestDrivers(t *testing.T) {
 		roles[i] = d.role()
 	}
 	grounds := lay(t, a, roles)
+	seen := &compatibility{rows: map[string]*row{}}
+	t.Cleanup(func() { seen.check(t, grounds) }) // when all have ended, and before the gates do
 	for _, d := range drivers {
 		t.Run(strings.ReplaceAll(d.name, "/", " "), func(t *testing.T) {
 			t.Parallel()
 			p := d.start(t)
 			t.Logf("%s %s", p.who.Driver, p.who.Version)
+			r := &row{who: p.who, refused: map[string]bool{}}
 			for _, g := range grounds {
 				if d.protocol == "3.2" && g.mode == directly && g.major < 18 {
 					continue // which does not speak it
 				}
-				p.try(d, g, a.File)
+				p.try(d, g, a.File, r)
+			}
+			if !t.Failed() {
+				seen.add(d, r)
 			}
 		})
 	}
 }
 
 // try has the driver do its cases on a ground, among rivals where there is a pool.
-func (p *conversation) try(d driver, g ground, rootCert string) {
+func (p *conversation) try(d driver, g ground, rootCert string, r *row) {
 	p.t.Helper()
 	begin := time.Now()
 	if g.mode != directly {
@@ -398,6 +429,11 @@ func (p *conversation) try(d driver, g ground, rootCert string) {
 	cases := 0
 	p.use(d, g, rootCert, func(name, result string) {
 		cases++
+		column := columnOf(name)
+		r.refused[column] = r.refused[column] || d.refused(name, g)
+		if d.refused(name, g) && blockRefused.MatchString(result) {
+			result = "refused"
+		}
 		if want := d.expect(name, g); result != want {
 			p.t.Errorf("%s: %s: %q, want %q", g, name, result, want)
 		}

@@ -37,6 +37,11 @@ class User:
     def __init__(self, t, c):
         self.t, self.table, self.c = t, t["table"], c
 
+    async def block(self):
+        """Says BEGIN itself where it is refused: of a transaction() that fails asyncpg believes that it has begun."""
+        if self.t["mode"] == "statement":
+            await self.c.execute("BEGIN")
+
     async def one(self):
         return str(await self.c.fetchval("SELECT $1::int", 1))
 
@@ -56,6 +61,7 @@ class User:
         return sum([await self.c.fetchval(f"SELECT $1::int + {i}", n) for n in range(3) for i in range(MANY)])
 
     async def transaction(self):
+        await self.block()
         insert = f"INSERT INTO {self.table} VALUES ($1, 'kept') RETURNING pg_backend_pid()"
         async with self.c.transaction():
             pids = {await self.c.fetchval(insert, n) for n in (1, 2)}
@@ -70,10 +76,12 @@ class User:
 
     async def types(self):
         """A type that asyncpg has to ask for: it looks it up in the catalogue, with settings of its own."""
+        await self.c.execute(f"INSERT INTO {self.table} VALUES (1, 'kept') ON CONFLICT DO NOTHING")
         row = await self.c.fetchval(f"SELECT x FROM {self.table} x ORDER BY n LIMIT 1")
         return f"{row['n']} {row['t']}"
 
     async def errors(self):
+        await self.block()
         said = [await code(self.c.execute(f"INSERT INTO {self.table} VALUES ($1, 'again')", 1))]
         divide = await self.c.prepare("SELECT 1 / $1::int")
         said.append(await code(divide.fetchval(0)))
@@ -103,6 +111,7 @@ class User:
         return f"{out.getvalue().count(bytes([10]))} {bad} {await self.one()}"
 
     async def cursor(self):
+        await self.block()
         async with self.c.transaction():
             total = 0
             async for row in self.c.cursor("SELECT n FROM generate_series(1, $1::int) n", 1000, prefetch=10):
@@ -130,6 +139,7 @@ class User:
         return " ".join(said + [await self.one()])
 
     async def cancel_in_transaction(self):
+        await self.block()
         mark = self.t["user"] + "_t"
         tx = self.c.transaction()
         await tx.start()

@@ -160,17 +160,16 @@ def use(t):
     case("many", run)
 
     def run():
-        if t["mode"] != "statement":
-            c.query("BEGIN")
-            pid = c.query("SELECT pg_backend_pid()")
-            for n in (1, 2):
-                c.params(f"INSERT INTO {table} VALUES ($1, 'kept')", n)
-            if c.query("SELECT pg_backend_pid()") != pid:
-                raise Exception("another server within a transaction")
-            c.query("COMMIT")
-            c.query("BEGIN")
-            c.params(f"INSERT INTO {table} VALUES ($1, 'lost')", 3)
-            c.query("ROLLBACK")
+        c.query("BEGIN")
+        pid = c.query("SELECT pg_backend_pid()")
+        for n in (1, 2):
+            c.params(f"INSERT INTO {table} VALUES ($1, 'kept')", n)
+        if c.query("SELECT pg_backend_pid()") != pid:
+            raise Exception("another server within a transaction")
+        c.query("COMMIT")
+        c.query("BEGIN")
+        c.params(f"INSERT INTO {table} VALUES ($1, 'lost')", 3)
+        c.query("ROLLBACK")
         return c.query(f"SELECT count(*) FROM {table}")[0][0]
 
     case("transaction", run)

@@ -49,8 +49,7 @@ END;
     case("query", lambda: bench(t, "simple", queries))
     case("parameters", lambda: bench(t, "extended", queries))
     case("prepared", lambda: bench(t, "prepared", queries))
-    if t["mode"] != "statement":
-        case("transaction", lambda: " ".join(bench(t, m, transaction) for m in ("simple", "extended", "prepared")))
+    case("transaction", lambda: " ".join(bench(t, m, transaction) for m in ("simple", "extended", "prepared")))
     case("pipeline", lambda: " ".join(bench(t, m, lines) for m in ("extended", "prepared")))
 
 

@@ -133,6 +133,20 @@ public class Main {
     return value("SELECT ?::int", 1);
   }
 
+  /** Does first and then within a transaction, which is rolled back, and returns what then says. */
+  String inTransaction(Work<String> then, Work<Object> first) throws Exception {
+    c.setAutoCommit(false);
+    try {
+      one();
+      first.run();
+      String said = then.run();
+      c.rollback();
+      return said;
+    } finally {
+      c.setAutoCommit(true);
+    }
+  }
+
   Object execute(String sql) throws SQLException {
     try (Statement s = c.createStatement()) {
       return s.execute(sql);
@@ -252,11 +266,7 @@ public class Main {
         said += " " + again;
       }
     }
-    c.setAutoCommit(false);
-    code(() -> execute("SELECT 1 / 0"));
-    said += " " + code(() -> execute("SELECT 1"));
-    c.rollback();
-    c.setAutoCommit(true);
+    said += " " + inTransaction(() -> code(() -> execute("SELECT 1")), () -> code(() -> execute("SELECT 1 / 0")));
     return said + " " + value(divide, 1);
   }
 
@@ -295,24 +305,25 @@ public class Main {
     return read.toString().lines().count() + " " + bad + " " + one();
   }
 
-  Object cursor() throws SQLException {
-    c.setAutoCommit(false);
-    int sum = 0;
-    try (PreparedStatement s = c.prepareStatement("SELECT n FROM generate_series(1, ?) n")) {
-      s.setFetchSize(10);
-      s.setInt(1, 1000);
-      try (ResultSet r = s.executeQuery()) {
-        while (r.next()) {
-          sum += r.getInt(1);
-        }
-      }
-      try (ResultSet r = s.executeQuery()) {
-        r.next();
-      }
-    }
-    c.commit();
-    c.setAutoCommit(true);
-    return sum + " " + one();
+  Object cursor() throws Exception {
+    int[] sum = new int[1];
+    inTransaction(
+        () -> one(),
+        () -> {
+          try (PreparedStatement s = c.prepareStatement("SELECT n FROM generate_series(1, ?) n")) {
+            s.setFetchSize(10);
+            s.setInt(1, 1000);
+            try (ResultSet r = s.executeQuery()) {
+              while (r.next()) {
+                sum[0] += r.getInt(1);
+              }
+            }
+            try (ResultSet r = s.executeQuery()) {
+              return r.next();
+            }
+          }
+        });
+    return sum[0] + " " + one();
   }
 
   Object big() throws SQLException {
@@ -354,12 +365,9 @@ public class Main {
   }
 
   Object cancelInTransaction() throws Exception {
-    c.setAutoCommit(false);
-    one();
-    String said = cancelled(user + "_t") + " " + code(this::one);
-    c.rollback();
-    c.setAutoCommit(true);
-    return said + " " + one();
+    String[] said = new String[1];
+    String then = inTransaction(() -> code(this::one), () -> said[0] = cancelled(user + "_t"));
+    return said[0] + " " + then + " " + one();
   }
 
   Object cancelPrepared() throws Exception {

@@ -65,10 +65,11 @@ class User {
   async errors () {
     const divide = (n) => this.sql`SELECT 1 / ${n}::int AS v`
     const said = [await code(this.sql`INSERT INTO ${this.sql(this.table)} VALUES (${1}, 'again')`), await code(divide(0))]
-    await code(this.sql.begin(async (sql) => {
+    const end = await code(this.sql.begin(async (sql) => {
       await code(sql`SELECT 1 / 0`)
       said.push(await code(sql`SELECT 1`))
     }))
+    if (said.length < 3) throw new Error(end)
     return [...said, (await divide(1))[0].v].join(' ')
   }
 
@@ -122,10 +123,11 @@ class User {
   async cancelInTransaction () {
     const mark = this.t.user + '_t'
     const said = []
-    await code(this.sql.begin(async (sql) => {
+    const end = await code(this.sql.begin(async (sql) => {
       said.push(await this.cancelled(mark, sql.unsafe(contract.sleep(mark))))
       said.push(await code(sql`SELECT 1`))
     }))
+    if (said.length < 2) throw new Error(end)
     return [...said, await this.one()].join(' ')
   }
 

@@ -89,10 +89,17 @@ def codes(text):
 def use(t):
     x = Terminal(t)
     table = t["table"]
+
+    def block():
+        """Says BEGIN where no transaction is let open, so that it is refused."""
+        if t["mode"] == "statement":
+            raise Exception(x.ask("BEGIN;"))
+
     case("connect", lambda: x.ask(WHO + ";"))
     case("query", lambda: x.ask(SIMPLE + ";"))
 
     def run():
+        block()
         pids = x.ask("BEGIN;", "SELECT pg_backend_pid();", f"INSERT INTO {table} VALUES (1, 'kept'), (2, 'kept');", "SELECT pg_backend_pid();", "COMMIT;")
         if len(set(pids.split())) != 1:
             raise Exception(pids)
@@ -101,6 +108,7 @@ def use(t):
     case("transaction", run)
 
     def run():
+        block()
         said = x.ask(f"INSERT INTO {table} VALUES (1, 'again');", "BEGIN;", "SELECT 1 / 0;", "SELECT 1;", "ROLLBACK;")
         return f"{codes(said)} {x.ask('SELECT 1;')}"
 
@@ -116,6 +124,7 @@ def use(t):
     case("copy", run)
 
     def run():
+        block()
         said = x.ask("\\set FETCH_COUNT 10", "SELECT n FROM generate_series(1, 1000) n;", "\\unset FETCH_COUNT")
         return f"{sum(int(n) for n in said.split())} {x.ask('SELECT 1;')}"
 
@@ -131,6 +140,7 @@ def use(t):
     case("cancel", lambda: f"{x.cancelled(mark)} {x.cancelled(mark)} {x.ask('SELECT 1;')}")
 
     def run():
+        block()
         x.ask("BEGIN;")
         said = [x.cancelled(mark), codes(x.ask("SELECT 1;"))]
         x.ask("ROLLBACK;")

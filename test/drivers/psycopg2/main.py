@@ -29,6 +29,12 @@ class User:
             host=t["host"], port=t["port"], user=t["user"], password=t["password"], dbname=t["database"],
             sslmode=t["sslmode"], **more,
         )
+        self.c.autocommit = self.single = t["mode"] == "statement"  # where no transaction is let open
+
+    def block(self):
+        """Says BEGIN where psycopg2 is not to, so that it is refused."""
+        if self.single:
+            self.execute("BEGIN")
 
     def execute(self, sql, *args):
         cur = self.c.cursor()
@@ -45,6 +51,7 @@ class User:
         return str(self.ask("SELECT %s::int", 1)[0][0])
 
     def transaction(self):
+        self.block()
         with self.c:
             pid = self.execute("SELECT pg_backend_pid()").fetchone()
             for n in (1, 2):
@@ -56,6 +63,7 @@ class User:
         return self.ask(f"SELECT count(*) FROM {self.table}")[0][0]
 
     def errors(self):
+        self.block()
         said = [code(self.execute, f"INSERT INTO {self.table} VALUES (%s, 'again')", 1)]
         self.c.rollback()
         said.append(code(self.execute, "SELECT 1 / %s", 0))
@@ -75,6 +83,7 @@ class User:
         return f"{said} {self.one()}"
 
     def cursor(self):
+        self.block()
         with self.c.cursor("named") as cur:
             cur.itersize = 10
             cur.execute("SELECT n FROM generate_series(1, %s) n", (1000,))
@@ -99,10 +108,11 @@ class User:
     def cancel(self):
         self.c.autocommit = True
         said = [self.cancelled(self.t["user"] + "_c") for _ in range(2)] + [self.one()]
-        self.c.autocommit = False
+        self.c.autocommit = self.single
         return " ".join(said)
 
     def cancel_in_transaction(self):
+        self.block()
         self.execute("SELECT 1")
         said = [self.cancelled(self.t["user"] + "_t"), code(self.execute, "SELECT 1")]
         self.c.rollback()

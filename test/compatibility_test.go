@@ -1,0 +1,168 @@
+package test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cancello/internal/postgres"
+)
+
+var updateCompatibility = flag.Bool("update", false, "write docs/compatibility.md from what TestDrivers sees")
+
+const (
+	compatibilityPath = "../docs/compatibility.md"
+	// versionsHeading begins what is true on one day only, and not compared.
+	versionsHeading = "## Versions"
+)
+
+// columns are the cases of the table, in its order.
+var columns = []string{
+	"connect", "query", "parameters", "prepared", "many", "transaction", "error", "pipeline", "copy", "cursor", "big",
+	"cancel", "cancel in a transaction", "cancel prepared", "cancel idle", "timeout",
+}
+
+// columnOf is the column that a case goes with: some drivers have two means for one thing.
+func columnOf(name string) string {
+	switch name {
+	case "cancel encrypted", "cancel by context":
+		return "cancel"
+	case "types":
+		return "query"
+	}
+	return name
+}
+
+// compatibility is what the drivers' runs came to.
+type compatibility struct {
+	mu   sync.Mutex
+	rows map[string]*row // by the driver's name
+}
+
+// row is a driver that was used on every ground.
+type row struct {
+	who     answer
+	refused map[string]bool // by column: whether statement mode refuses it; without a key the driver doesn't have it
+}
+
+// add takes a driver that said everywhere what it had to say.
+func (c *compatibility) add(d driver, r *row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rows[d.name] = r
+}
+
+// line is a driver's line of the table.
+func (r *row) line(d driver) string {
+	cells := []string{d.name}
+	for _, name := range columns {
+		switch refused, ok := r.refused[name]; {
+		case !ok:
+			cells = append(cells, "–")
+		case refused:
+			cells = append(cells, "✓ ¹")
+		default:
+			cells = append(cells, "✓")
+		}
+	}
+	return "| " + strings.Join(append(cells, d.cancels), " | ") + " |"
+}
+
+// page is docs/compatibility.md.
+func (c *compatibility) page(installs []postgres.Install) string {
+	var b strings.Builder
+	b.WriteString(`# Drivers
+
+<!-- Made by TestDrivers in test/. Update it with: make drivers-report -->
+
+Each driver does what its users do, with its defaults: on PostgreSQL itself, and through Cancello with ` + "`pool_mode`" + `
+session, transaction and statement, in clear with trust and over TLS with SCRAM-SHA-256 on both sides, before PostgreSQL 15 and 18.
+Behind Cancello the pool has two servers, and other clients are at them without rest: they take each server that is let go of,
+prepare statements of their own under the very names that drivers use, change settings and leave failed transactions. A driver
+passes when each case gives what it gives on PostgreSQL itself.
+
+✓ the same in all of these · ✓ ¹ the same, but that statement mode refuses it with 0A000, because it needs a transaction
+block · – the driver doesn't have it
+
+`)
+	heads := append(append([]string{"driver"}, columns...), "how it cancels")
+	b.WriteString("| " + strings.Join(heads, " | ") + " |\n|" + "---|" + strings.Repeat(":-:|", len(columns)) + "---|\n")
+	for _, d := range drivers {
+		if r := c.rows[d.name]; r != nil {
+			b.WriteString(r.line(d) + "\n")
+		}
+	}
+	b.WriteString(`
+- **prepared**: one statement twelve times, past the point where a driver begins to prepare by name. **many**: thirty of them, more
+  than a server keeps (` + "`max_prepared_statements = 20`" + `). **pipeline**: a batch that goes out at once, and one that fails in
+  its middle and leaves no row. **cursor**: rows in pieces, and a result that is left early. **cancel**: a statement that runs, by the
+  driver's own means, twice, each time with the next query unharmed. **cancel idle**: when nothing runs, nothing happens.
+- ` + "`test/drivers`" + ` has the programs, and its README the contract that one more has to keep.
+
+What drivers say otherwise than the others, on PostgreSQL too:
+
+`)
+	for _, d := range drivers {
+		if d.remark != "" {
+			fmt.Fprintf(&b, "- **%s**: %s\n", d.name, d.remark)
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n\nLooked at on %s, before PostgreSQL %s.\n\n| driver | version |\n|---|---|\n", versionsHeading, time.Now().Format(time.DateOnly), versionsOf(installs))
+	for _, d := range drivers {
+		if r := c.rows[d.name]; r != nil {
+			fmt.Fprintf(&b, "| %s | %s |\n", d.name, r.who.Version)
+		}
+	}
+	return b.String()
+}
+
+func versionsOf(installs []postgres.Install) string {
+	var all []string
+	for _, in := range installs {
+		if !slices.Contains(all, in.Version) {
+			all = append(all, in.Version)
+		}
+	}
+	return strings.Join(all, " and ")
+}
+
+// check holds docs/compatibility.md against what was seen, or writes it. Drivers that are missing here are not looked at.
+func (c *compatibility) check(t *testing.T, grounds []ground) {
+	t.Helper()
+	var installs []postgres.Install
+	for _, g := range grounds {
+		installs = append(installs, g.cluster.Install())
+	}
+	page := c.page(installs)
+	if *updateCompatibility {
+		if len(c.rows) != len(drivers) || t.Failed() {
+			t.Errorf("docs/compatibility.md is not written: %d of %d drivers did all", len(c.rows), len(drivers))
+			return
+		}
+		if err := os.WriteFile(compatibilityPath, []byte(page), 0o644); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	written, err := os.ReadFile(compatibilityPath)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	was, _, _ := strings.Cut(string(written), versionsHeading)
+	is, _, _ := strings.Cut(page, versionsHeading)
+	lines := strings.Split(was, "\n")
+	for line := range strings.SplitSeq(is, "\n") {
+		if !slices.Contains(lines, line) {
+			t.Errorf("docs/compatibility.md does not have this line (make drivers-report writes it anew):\n%s", line)
+		}
+	}
+	if len(c.rows) == len(drivers) && was != is {
+		t.Error("docs/compatibility.md has something else besides: make drivers-report writes it anew")
+	}
+}
