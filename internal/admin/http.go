@@ -31,7 +31,9 @@ type Checks struct {
 	Draining func() bool
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	Log     *slog.Logger
+	// Scarce tells whether a connection has a descriptor that may be needed for cancels: it is closed. Nil: none has.
+	Scarce func(net.Conn) bool
+	Log    *slog.Logger
 }
 
 // HTTP is a listener for /healthz, /readyz and /metrics. Create it with Listen, end it with Close.
@@ -47,7 +49,7 @@ func Listen(addr string, c Checks) (*HTTP, error) {
 	if err != nil {
 		return nil, listenError(addr, err)
 	}
-	h := &HTTP{ln: limit(ln, maxConns)}
+	h := &HTTP{ln: limit(sparing{ln, c.Scarce}, maxConns)}
 	h.server = &http.Server{
 		Handler: handler(c), ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),

@@ -137,3 +137,29 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Errorf("answer %q", body)
 	}
 }
+
+// Connections that take what is kept for cancels are closed; the next one that doesn't is answered.
+func TestScarceDescriptors(t *testing.T) {
+	asked := 0
+	c := checks()
+	c.Scarce = func(net.Conn) bool { asked++; return asked <= 2 }
+	h, err := Listen("127.0.0.1:0", c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for range 2 {
+		nc, err := net.DialTimeout("tcp", h.Addr().String(), fake.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.SetDeadline(time.Now().Add(fake.Patience))
+		if n, err := nc.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+		nc.Close()
+	}
+	if _, body := get(t, h, "GET", "/healthz"); body != "ok\n" {
+		t.Errorf("answer %q", body)
+	}
+}

@@ -51,3 +51,20 @@ func (p *placed) Close() error {
 	p.once.Do(p.leave)
 	return err
 }
+
+// sparing closes connections that take what may be needed for cancels.
+type sparing struct {
+	net.Listener
+	scarce func(net.Conn) bool
+}
+
+// Accept takes the next connection that may stay.
+func (l sparing) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil || l.scarce == nil || !l.scarce(c) {
+			return c, err
+		}
+		c.Close()
+	}
+}

@@ -31,6 +31,7 @@ func (a *App) listenHTTP(o Options) (err error) {
 		Alive:    func(ctx context.Context) error { return a.proxy.Do(ctx, func(time.Duration) {}) },
 		Draining: a.proxy.Draining,
 		Metrics:  http.Handler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})),
+		Scarce:   a.proxy.Scarce,
 		Log:      o.Log,
 	})
 	return err

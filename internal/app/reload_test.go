@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -188,4 +189,34 @@ func TestReloadWithoutDatabase(t *testing.T) {
 	if s.Accepted() == before {
 		t.Error("no server was opened anew")
 	}
+}
+
+// SET at the console holds at once and until the next reload; what is wrong or needs a restart changes nothing.
+func TestSetHoldsUntilReload(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	r := startReloading(t, s, func(*config.Config) {})
+	if err := r.Set("max_client_conn", "1"); err != nil {
+		t.Fatal(err)
+	}
+	c := fake.Dial(t, r.Addrs()[0].String())
+	c.Login(fake.V30, "user", "ann", "database", "db")
+	late := fake.Dial(t, r.Addrs()[0].String())
+	late.Put(fake.Startup(fake.V30, "user", "ann", "database", "db"))
+	late.WantError("53300")
+	for _, tt := range []struct{ key, value, want string }{
+		{"listen", "127.0.0.1:1", "cannot be changed without a restart"}, {"max_client_conn", "0", "max_client_conn"},
+		{"auth_type", "plain", "needs auth_file"}, {"nothing", "1", "unknown setting"},
+	} {
+		before := fmt.Sprintf("%+v", r.config)
+		if err := r.Set(tt.key, tt.value); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s = %s: %v, want %q", tt.key, tt.value, err, tt.want)
+		}
+		if after := fmt.Sprintf("%+v", r.config); after != before {
+			t.Errorf("%s = %s changed something:\n%s\n%s", tt.key, tt.value, before, after)
+		}
+	}
+	if err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	fake.Dial(t, r.Addrs()[0].String()).Login(fake.V30, "user", "ann", "database", "db")
 }

@@ -77,6 +77,13 @@ func exhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.As(err, new(errNoDescriptor))
 }
 
+// Scarce tells whether a connection that is no client's, HTTP's for one, took what may be needed for cancels: half of what is
+// kept for them is in use, or more.
+func (p *Proxy) Scarce(nc net.Conn) bool {
+	fd := number(nc)
+	return fd >= 0 && p.fds.scarce(fd)
+}
+
 // mayStay is an error for a connection that is not a cancel's and took a descriptor of the reserve.
 func (d *descriptors) mayStay(nc net.Conn) error {
 	if fd := number(nc); fd >= 0 && d.reserved(fd) {

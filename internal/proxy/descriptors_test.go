@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,6 +94,22 @@ func TestServersTakeNoReserve(t *testing.T) {
 	w.on(func(time.Duration) { w.out.Carry(1, 1) })
 	if d := next(t, w.done, "the cancel"); d.result != engine.Delivered {
 		t.Errorf("the cancel was %v", d.result)
+	}
+}
+
+// Half of the reserve may be others', and no more.
+func TestScarce(t *testing.T) {
+	w := start(t, newScript())
+	c := fake.Dial(t, w.addr())
+	fd := int64(number(c.Conn))
+	for limit, want := range map[int64]bool{fd + 1: true, fd + reserve/2: true, fd + reserve/2 + 1: false} {
+		w.fds.limit.Store(limit)
+		if got := w.Scarce(c.Conn); got != want {
+			t.Errorf("descriptor %d of %d: %v", fd, limit, got)
+		}
+	}
+	if near, _ := net.Pipe(); w.Scarce(near) {
+		t.Error("what has no descriptor takes one")
 	}
 }
 
