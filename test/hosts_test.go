@@ -156,6 +156,9 @@ func TestUpstreamDiesAndComesBack(t *testing.T) {
 			}
 			until(t, "the other serves everybody", served(b, before))
 			g.AwaitLog("upstream left aside.*" + regexpPort(a))
+			if got := upstreams(t, g); !strings.Contains(got, fmt.Sprintf("127.0.0.1|%d||postgres|failing|", a.Port())) || !strings.Contains(got, fmt.Sprintf("127.0.0.1|%d||postgres|up||", b.Port())) {
+				t.Errorf("SHOW UPSTREAMS says\n%s", got)
+			}
 			told := 0
 			for _, w := range workers {
 				for _, err := range w.failures() {
@@ -201,6 +204,12 @@ func TestUpstreamDiesAndComesBack(t *testing.T) {
 }
 
 func regexpPort(c *postgres.Cluster) string { return fmt.Sprintf(":%d", c.Port()) }
+
+// upstreams is what the console says of them.
+func upstreams(t testing.TB, g *gate) string {
+	t.Helper()
+	return pgtest.PSQL(t, 18, "-At", "-d", g.DSN("postgres", "cancello"), "-c", "SHOW UPSTREAMS").Stdout
+}
 
 // servers is what the console says of them.
 func servers(t testing.TB, g *gate) string {

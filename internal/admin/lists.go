@@ -241,7 +241,7 @@ func moreViews() []view {
 		{"SOCKETS", sockets, (*Console).showSockets},
 		{"ACTIVE_SOCKETS", sockets, (*Console).showActiveSockets},
 		{"MEM", columns("name", "#size", "#used", "#free", "#memtotal"), (*Console).showMem},
-		{"DNS_HOSTS", columns("hostname", "#ttl", "addrs"), (*Console).none},
+		{"DNS_HOSTS", columns("hostname", "#ttl", "addrs"), (*Console).showDNSHosts},
 		{"DNS_ZONES", columns("zonename", "#serial", "#count"), (*Console).none},
 		{"PEERS", columns("#peer_id", "host", "#port", "#pool_size"), (*Console).none},
 		{"PEER_POOLS", columns("#peer_id", "#cl_active_cancel_req", "#cl_waiting_cancel_req", "#sv_active_cancel", "#sv_login"), (*Console).none},

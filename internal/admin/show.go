@@ -29,6 +29,7 @@ func views() []view {
 		{"CLIENTS", socketColumns(), (*Console).showClients},
 		{"SERVERS", socketColumns(), (*Console).showServers},
 		{"DATABASES", databaseColumns(), (*Console).showDatabases},
+		{"UPSTREAMS", upstreamColumns(), (*Console).showUpstreams},
 		{"STATS", statsColumns(), (*Console).showStats},
 		{"CANCELS", cancelColumns(), (*Console).showCancels},
 		{"CONFIG", columns("key", "value", "default", "changeable"), (*Console).showConfig},

@@ -15,7 +15,6 @@ type health struct {
 	since    time.Duration // of the first of them
 	until    time.Duration // nobody tries it before, while another is up
 	why      string        // the last of them, for people
-	known    bool          // a server was opened there once
 	tried    Server        // the last server that was dialed there
 	dialing  int           // dials under way
 	late     int           // of these, those that are not waited for
@@ -118,6 +117,7 @@ func (e *Engine) fails(p *pool, u *upstream, f Failure) {
 		u.since = e.now
 	}
 	u.failures++
+	u.opened.fails++
 	u.why = f.Message
 	u.until = e.now + min(asideMin<<min(u.failures-1, 7), asideMax)
 	if p.several() {

@@ -34,7 +34,7 @@ import (
 //	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used; cN gets none
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN
-//	snapshot, clients, servers        what the console and the metrics are told
+//	snapshot, clients, servers, upstreams        what the console and the metrics are told
 //
 // What the engine does is listed in order: what it sends to c1 as c1 <- ..., all else by its name. Everything sent is
 // reported as such at once unless the connection is slow, and a connection that the engine closes is closed.
@@ -173,6 +173,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return w.list(td.Cmd)
 	case "pause", "resume", "reconnect", "kill", "kill-client", "disable", "enable":
 		w.command(td)
+	case "upstreams":
+		return w.upstreams()
 	case "resolved":
 		w.resolved(td)
 	case "grant":

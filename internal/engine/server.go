@@ -113,7 +113,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	p.Dialing--
 	p.Live++
 	s.dialEnded()
-	s.upstream.known = true
+	s.upstream.note(&info)
 	e.works(s.upstream)
 	s.locate()
 	if s.era == p.era {

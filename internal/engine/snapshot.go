@@ -49,6 +49,7 @@ func (e *Engine) Snapshot(now time.Duration) event.Snapshot {
 	for _, entry := range slices.Sorted(maps.Keys(e.tallies)) {
 		s.Tallies = append(s.Tallies, *e.tallies[entry])
 	}
+	s.Upstreams = e.upstreamStates()
 	return s
 }
 

@@ -100,3 +100,20 @@ func TestSnapshotIsACopy(t *testing.T) {
 		t.Errorf("%d queries, want 1", n)
 	}
 }
+
+func (w *world) upstreams() string {
+	var b strings.Builder
+	for _, u := range w.e.Snapshot(w.now).Upstreams {
+		fmt.Fprintf(&b, "%s of %s: %s, servers %d, dialing %d, opened %d, fails %d", u.Name(), strings.Join(u.Entries, " "), u.State, u.Servers, u.Dialing, u.Opened, u.Fails)
+		for _, one := range [][2]string{{"at", strings.Join(u.Addrs, " ")}, {"last error", u.LastError}, {"version", u.Version}, {"key", u.Key}} {
+			if one[1] != "" {
+				fmt.Fprintf(&b, ", %s %s", one[0], one[1])
+			}
+		}
+		if u.FailingAt != 0 {
+			fmt.Fprintf(&b, ", since %v", u.FailingAt)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

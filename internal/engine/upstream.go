@@ -19,6 +19,7 @@ type upstream struct {
 	orders  int
 	waiting []*order
 	health
+	opened
 }
 
 // upstreamAt finds or makes the upstream of a host and port.

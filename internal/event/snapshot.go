@@ -5,10 +5,11 @@ import "time"
 // Snapshot is what an engine is like at one moment, for metrics and for the console. It shares no memory with the
 // engine.
 type Snapshot struct {
-	Now      time.Duration // the engine's time, to which all times in it relate
-	Draining bool
-	Pools    []PoolState // by database, then by user
-	Tallies  []Tally     // by entry
+	Now       time.Duration // the engine's time, to which all times in it relate
+	Draining  bool
+	Pools     []PoolState     // by database, then by user
+	Tallies   []Tally         // by entry
+	Upstreams []UpstreamState // as configured
 
 	PausedAll        bool     // all databases are paused, also those that come
 	Paused, Disabled []string // databases, as clients ask for them; sorted

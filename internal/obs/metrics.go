@@ -122,6 +122,9 @@ func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	} {
 		ch <- d
 	}
+	for _, d := range upstreamDescs() {
+		ch <- d
+	}
 }
 
 // Collect is for prometheus.Collector. Where the engine does not answer, its metrics are missing from the scrape.
@@ -138,6 +141,9 @@ func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
 			seen[key] = true
 			collectPool(ch, p)
 		}
+	}
+	for _, u := range s.Upstreams {
+		collectUpstream(ch, u)
 	}
 	for _, t := range s.Tallies {
 		ch <- counter(logins, t.Logins, t.Entry)
