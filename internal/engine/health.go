@@ -25,7 +25,7 @@ type health struct {
 // How long an upstream is left aside: doubled with each failure in a row.
 const (
 	asideMin = 500 * time.Millisecond
-	asideMax = 30 * time.Second
+	asideMax = 10 * time.Second
 )
 
 // lateDial is how long a dial is waited for where there is another upstream.
