@@ -76,7 +76,7 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 	}
 	e.lastServer++
 	u := e.upstreamAt(config.Upstream{Host: t.Host, Port: t.Port})
-	u.known = true
+	u.note(&info)
 	e.works(u)
 	s := &server{link: link{conn: conn}, id: e.lastServer, pool: p, upstream: u, era: p.era, phase: passing, cl: c, info: info, dialedAt: now, lastData: -1}
 	c.srv = s
