@@ -65,6 +65,9 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		return
 	}
 	if d := e.cfg.Timeouts.ServerConnect; d > 0 {
+		if limit := p.share.QueryWait; limit > 0 && p.hungry {
+			d = min(d, limit)
+		}
 		e.after(d, func() { e.loginWaited(c) })
 	}
 }
@@ -78,16 +81,21 @@ func (e *Engine) loginWaited(c *client) {
 		e.after(e.cfg.Timeouts.ServerConnect, func() { e.loginWaited(c) })
 		return
 	}
+	waited, connect := e.now-c.clock.joined, e.cfg.Timeouts.ServerConnect
 	if err, is := c.pool.crowded(); is {
-		if limit := c.pool.share.QueryWait; limit == 0 || e.now-c.clock.joined < limit { // or client_login_timeout
-			d := e.cfg.Timeouts.ServerConnect
-			if limit > 0 {
-				d = min(d, limit-(e.now-c.clock.joined))
-			}
-			e.after(d, func() { e.loginWaited(c) })
+		limit := c.pool.share.QueryWait
+		if limit > 0 && waited >= limit {
+			e.refuseLogin(c, err)
 			return
 		}
-		e.refuseLogin(c, err)
+		if limit > 0 {
+			connect = min(connect, limit-waited)
+		} // else client_login_timeout bounds it
+		e.after(connect, func() { e.loginWaited(c) })
+		return
+	}
+	if waited < connect { // the room that it waited for has come
+		e.after(connect-waited, func() { e.loginWaited(c) })
 		return
 	}
 	e.refuseLogin(c, sqlstate.NoServer(c.pool.trouble()).Fatal())
