@@ -19,13 +19,17 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, sqlstate.Draining())
 		return
 	}
-	wishes, bad := e.wishes(&r)
+	sole, bad := replication(&r)
+	var wishes []wire.Param
+	if bad == nil {
+		wishes, bad = e.wishes(&r, sole != "")
+	}
 	if bad != nil {
 		e.deny(l, r, *bad)
 		return
 	}
 	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
-	c.wishes = wishes
+	c.wishes, c.replication = wishes, sole
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	if p == nil {
 		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
@@ -50,6 +54,10 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	if p.library == nil {
 		p.library = session.NewLibrary("cancello_" + hex.EncodeToString(r.Random[12:]) + "_s")
 		p.library.Blind(e.bug == BugTextForgotten)
+	}
+	if c.replication != "" {
+		e.replicates(c)
+		return
 	}
 	p.logins = append(p.logins, c)
 	if p.lastFailure.Unable { // what was missing may have come with this client: keys that it lends
@@ -121,9 +129,10 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
 	c.login, c.asked, c.wishes = 0, Request{}, nil
 	c.told = c.pool.settings.Intern(told)
-	c.start, c.resets, c.held = c.told, lease.Differs(c.told, c.pool.params), false
+	mode, resets := c.begins()
+	c.start, c.resets, c.held = c.told, resets, false
 	c.pool.tally.Logins++
-	c.sess = session.New(c.pool.mode(), "cancello_"+own)
+	c.sess = session.New(mode, "cancello_"+own)
 	c.sess.Prepares(c.pool.library)
 	if c.resets {
 		c.sess.Returns()

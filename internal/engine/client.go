@@ -30,6 +30,8 @@ type client struct {
 	asked  Request
 	wishes []wire.Param // the settings that it asks for, until it is admitted
 
+	replication string // "true" or "database": it has a server to itself; empty: it is an ordinary client
+
 	told    *lease.Settings // what it was told its settings are
 	start   *lease.Settings // ... when it was let in
 	resets  bool            // a RESET does not lead back to start by itself

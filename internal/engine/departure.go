@@ -44,6 +44,10 @@ func (e *Engine) dismissed(c *client) {
 // the server back once it owes nothing.
 func (e *Engine) settleDeparted(s *server) {
 	c := s.cl
+	if s.sole != nil {
+		e.partSole(s)
+		return
+	}
 	out, ok := c.sess.Abandon()
 	if !ok {
 		e.dismiss(s, "its client left in the middle of a message")

@@ -8,8 +8,9 @@
 // Ring 1: imports every package of the ring. No clock, no socket, no goroutine, no randomness: what is random comes in
 // with a login.
 //
-// Where to look: admit.go (login), startup.go (what a client asks for in its startup packet), up.go (client to server), down.go (server to client),
-// passage.go (both, unjudged), pool.go (who gets a server),
+// Where to look: admit.go (login), startup.go (what a client asks for in its startup packet), replication.go (clients that
+// have a server to themselves), up.go (client to server), down.go (server to client), passage.go (both, unjudged), pool.go
+// (who gets a server),
 // settle.go (when a server is free, and what is done to it before it goes on), departure.go (clients that leave),
 // loss.go (servers that die), cancel.go, order.go and outcome.go (a CancelRequest's way), timer.go, limits.go and
 // alarm.go (clients that take long), drain.go, reconfigure.go, upstream.go, health.go and resolved.go (where servers are opened, and

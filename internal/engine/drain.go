@@ -23,6 +23,8 @@ func (e *Engine) Drain(now time.Duration) {
 		case c == nil:
 		case c.login != 0:
 			e.refuseLogin(c, sqlstate.Draining())
+		case c.replication != "": // it would never be between two units
+			e.fatal(c, sqlstate.AdminShutdown())
 		default:
 			e.closeIfDraining(c)
 		}

@@ -12,7 +12,7 @@ const never = time.Duration(1<<63 - 1)
 
 // attend sees to it that a client is looked at when the first of its limits is reached.
 func (e *Engine) attend(c *client) {
-	if c.forgotten || c.login != 0 {
+	if c.forgotten || c.login != 0 || c.replication != "" { // a stream of changes is one long query
 		return
 	}
 	l := &c.pool.share.Limits

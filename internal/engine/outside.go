@@ -92,6 +92,11 @@ type Target struct {
 	Database string
 	User     string
 	Timeout  time.Duration // server_connect_timeout, over everything up to ReadyForQuery
+
+	// Replication is the startup parameter of that name for a walsender: "true" or "database"; empty: none. Params are its
+	// client's, sent with it in place of our own.
+	Replication string
+	Params      []wire.Param
 }
 
 // Request is what a client asks for at login, authenticated already.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"cancello/internal/config"
@@ -35,6 +36,7 @@ type pool struct {
 	paused    bool            // it gives no server away, and opens none
 	params    *lease.Settings // what a new server reports; nil before the first
 	settings  lease.Interner
+	sole      []*client        // wait for a server of their own to be opened
 	accepted  lease.Accepted   // what startup values its servers have taken
 	library   *session.Library // the clients' named statements; nil before the first client, and in session mode
 	claim     claim            // what a new server counts against
@@ -139,6 +141,7 @@ func (e *Engine) sweepPool(p *pool) {
 }
 
 func (p *pool) forgetLogin(c *client) {
+	p.sole = slices.DeleteFunc(p.sole, func(other *client) bool { return other == c })
 	for i, other := range p.logins {
 		if other == c {
 			p.logins = append(p.logins[:i], p.logins[i+1:]...)
@@ -232,6 +235,9 @@ func (e *Engine) handOn(s *server) {
 		return
 	case e.worn(s):
 		e.retireWorn(s)
+		return
+	case len(p.sole) > 0 && !p.Room():
+		e.retire(s, forReplication)
 		return
 	case s.shared && p.mode() == session.Keep:
 		s.chores = []lease.Chore{lease.DiscardAll}

@@ -65,7 +65,7 @@ func (e *Engine) closePool(p *pool) {
 	for len(p.logins) > 0 {
 		e.refuseLogin(p.logins[0], sqlstate.DatabaseNotConfigured(p.name.database))
 	}
-	for _, c := range p.Line.All() {
+	for _, c := range append(p.Line.All(), p.sole...) {
 		if c.login != 0 {
 			e.refuseLogin(c, sqlstate.DatabaseNotConfigured(p.name.database))
 		}

@@ -35,6 +35,7 @@ type server struct {
 	moved    bool // its host has other addresses than its own
 	aside    bool // it is being dialed, and nobody waits for it
 	cl       *client
+	sole     *client // the replication client that it was opened for; nil: it is for everybody
 
 	info      ServerInfo
 	set       *lease.Settings // what it reports
@@ -112,18 +113,25 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	e.setPeer(conn, nil, s)
 	p.Dialing--
 	p.Live++
+	s.soleEnded()
 	s.dialEnded()
 	s.upstream.note(&info)
 	e.works(s.upstream)
 	s.locate()
-	if s.era == p.era {
+	switch {
+	case s.era != p.era:
+		p.stale--
+	case s.sole == nil:
 		p.failures, p.lastFailure = 0, Failure{}
 		p.params, p.outdated = s.initial, false
-	} else {
-		p.stale--
 	}
 	s.phase = cleaning
 	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey, As: s.as})
+	if s.sole != nil {
+		e.soleDialed(s)
+		e.staff(p)
+		return
+	}
 	e.handOn(s)
 	if p.known() {
 		e.admitAll(p)
@@ -141,6 +149,7 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	p.Dialing--
 	s.claim.add(-1)
 	current := s.era == p.era
+	s.soleEnded()
 	aside, refused := s.dialEnded(), hopeless(f)
 	if refused {
 		e.works(s.upstream)
@@ -148,13 +157,22 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 		e.fails(p, s.upstream, f)
 	}
 	elsewhere := p.several() && p.anyUp() && (aside || !refused)
-	if current && !elsewhere {
+	switch {
+	case !current:
+		p.stale--
+	case !elsewhere && s.sole == nil:
 		p.lastFailure = f
 		p.failures++
-	} else if !current {
-		p.stale--
 	}
 	e.out.Emit(event.DialFailed{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
+	if s.sole != nil {
+		e.soleFailed(s, f)
+		e.staff(p)
+		e.freed(s.claim)
+		e.sweepPool(p)
+		e.checkDrained()
+		return
+	}
 	if current && p.Live == 0 && refused && !elsewhere {
 		e.failWaiting(p, s.upstream, f)
 	}

@@ -73,7 +73,7 @@ func (e *Engine) settleLease(s *server) {
 		switch {
 		case e.restore(s):
 			return
-		case c.sess.Mode() != session.Keep || c.sess.Begun() == 0: // it was given the server to be let in
+		case c.sess.Mode() != session.Keep || c.sess.Begun() == 0 && s.sole == nil: // it was given the server to be let in
 			e.release(s)
 			e.proceed(c)
 			e.closeIfDraining(c)

@@ -12,6 +12,7 @@ func (e *Engine) staff(p *pool) {
 	if p.paused || p.opening {
 		return
 	}
+	e.openSole(p)
 	e.checkMore(p)
 	for !p.retrying {
 		switch {

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"cancello/internal/lease"
 	"cancello/internal/session"
@@ -9,8 +11,14 @@ import (
 	"cancello/internal/wire"
 )
 
-// wishes reads what a client asks for in its startup packet.
-func (e *Engine) wishes(r *Request) ([]wire.Param, *sqlstate.Error) {
+// wishes reads what a client asks for in its startup packet. Who has a server to himself asks that server, as he would
+// directly.
+func (e *Engine) wishes(r *Request, sole bool) ([]wire.Param, *sqlstate.Error) {
+	if sole {
+		return slices.DeleteFunc(r.Params, func(p wire.Param) bool {
+			return slices.ContainsFunc(e.cfg.Pool.IgnoreStartupParameters, func(name string) bool { return strings.EqualFold(name, p.Name) })
+		}), nil
+	}
 	asked, err := lease.Asked(r.Params, e.cfg.Pool.IgnoreStartupParameters)
 	var bad *lease.OptionsError
 	switch {

@@ -169,6 +169,11 @@ func (w *world) Close(c Conn, how How) {
 }
 
 func (w *world) Dial(s Server, t Target) {
+	if t.Replication != "" {
+		w.say("dial s%d: %s at %s:%d as %s, replication = %s, %v", s, t.Database, t.Host, t.Port, t.User, t.Replication, t.Params)
+		w.dials = append(w.dials, int(s))
+		return
+	}
 	w.say("dial s%d: %s at %s:%d as %s", s, t.Database, t.Host, t.Port, t.User)
 	w.dials = append(w.dials, int(s))
 }

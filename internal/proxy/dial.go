@@ -190,6 +190,9 @@ func (l *serverLogin) run(bare bool) error {
 	if !bare {
 		params = append(params, extras...)
 	}
+	if l.target.Replication != "" {
+		params = append(append(params, wire.Param{Name: "replication", Value: l.target.Replication}), l.target.Params...)
+	}
 	var nonce [16]byte
 	random(nonce[:])
 	acc := account{upstream(l.target), l.target.User}

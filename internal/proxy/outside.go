@@ -17,7 +17,7 @@ var _ engine.Outside = outside{}
 
 // Dial opens a server connection off the loop.
 func (o outside) Dial(s engine.Server, t engine.Target) {
-	bare := o.p.own.bare[upstream(t)]
+	bare := o.p.own.bare[upstream(t)] || t.Replication != ""
 	o.p.running.Go(func() { o.p.dial(s, t, bare) })
 }
 

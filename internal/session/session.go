@@ -255,6 +255,9 @@ func (s *Session) Tags() Tags {
 	return s.tags
 }
 
+// Streams tells whether the server copies in both directions, as for replication.
+func (s *Session) Streams() bool { return s.copyBoth }
+
 // Restored says that the client has its startup values back, if they were gone.
 func (s *Session) Restored() { s.tags &^= TagReset }
 

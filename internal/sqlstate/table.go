@@ -9,27 +9,28 @@ import (
 
 // The codes Cancello uses (errcodes-appendix).
 const (
-	CodeConnectionRejected   = "08004" // sqlserver_rejected_establishment_of_sqlconnection
-	CodeConnectionFailure    = "08006" // connection_failure
-	CodeOutcomeUnknown       = "08007" // transaction_resolution_unknown
-	CodeProtocolViolation    = "08P01" // protocol_violation
-	CodeFeatureNotSupported  = "0A000" // feature_not_supported
-	CodeInvalidStatementName = "26000" // invalid_sql_statement_name
-	CodeInvalidAuthorization = "28000" // invalid_authorization_specification
-	CodeInvalidPassword      = "28P01" // invalid_password
-	CodeInvalidCatalogName   = "3D000" // invalid_catalog_name
-	CodeSyntaxError          = "42601" // syntax_error
-	CodeDuplicateStatement   = "42P05" // duplicate_prepared_statement
-	CodeNameTooLong          = "42622" // name_too_long
-	CodeIdleInTransaction    = "25P03" // idle_in_transaction_session_timeout
-	CodeTransactionTimeout   = "25P04" // transaction_timeout
-	CodeTooManyConnections   = "53300" // too_many_connections
-	CodeProgramLimitExceeded = "54000" // program_limit_exceeded
-	CodeQueryCanceled        = "57014" // query_canceled
-	CodeAdminShutdown        = "57P01" // admin_shutdown
-	CodeCannotConnectNow     = "57P03" // cannot_connect_now
-	CodeIdleSession          = "57P05" // idle_session_timeout
-	codeInternalError        = "XX000" // internal_error
+	CodeConnectionRejected    = "08004" // sqlserver_rejected_establishment_of_sqlconnection
+	CodeConnectionFailure     = "08006" // connection_failure
+	CodeOutcomeUnknown        = "08007" // transaction_resolution_unknown
+	CodeProtocolViolation     = "08P01" // protocol_violation
+	CodeFeatureNotSupported   = "0A000" // feature_not_supported
+	CodeInvalidParameterValue = "22023" // invalid_parameter_value
+	CodeInvalidStatementName  = "26000" // invalid_sql_statement_name
+	CodeInvalidAuthorization  = "28000" // invalid_authorization_specification
+	CodeInvalidPassword       = "28P01" // invalid_password
+	CodeInvalidCatalogName    = "3D000" // invalid_catalog_name
+	CodeSyntaxError           = "42601" // syntax_error
+	CodeDuplicateStatement    = "42P05" // duplicate_prepared_statement
+	CodeNameTooLong           = "42622" // name_too_long
+	CodeIdleInTransaction     = "25P03" // idle_in_transaction_session_timeout
+	CodeTransactionTimeout    = "25P04" // transaction_timeout
+	CodeTooManyConnections    = "53300" // too_many_connections
+	CodeProgramLimitExceeded  = "54000" // program_limit_exceeded
+	CodeQueryCanceled         = "57014" // query_canceled
+	CodeAdminShutdown         = "57P01" // admin_shutdown
+	CodeCannotConnectNow      = "57P03" // cannot_connect_now
+	CodeIdleSession           = "57P05" // idle_session_timeout
+	codeInternalError         = "XX000" // internal_error
 )
 
 // Before and during login.
@@ -169,6 +170,14 @@ func StartupRefused(code, message string) Error {
 		message = "the server refused a startup parameter"
 	}
 	return New(SeverityFatal, code, clean(message))
+}
+
+// InvalidReplication: the startup parameter `replication` is neither a truth value nor "database". The words are
+// PostgreSQL's.
+func InvalidReplication(value string) Error {
+	e := New(SeverityFatal, CodeInvalidParameterValue, "invalid value for parameter \"replication\": "+quote(value))
+	e.Hint = "Valid values are: \"false\", 0, \"true\", 1, \"database\"."
+	return e
 }
 
 // Draining: Cancello shuts down and lets nobody in. PostgreSQL has the same code for it.
