@@ -260,6 +260,14 @@ func (c *client) sendParts(u *unit) {
 		if u.failed == "" && u.pos < p.after {
 			return
 		}
+		if p.pause > 0 {
+			u.parts[0].pause = 0
+			u.pausedTo = c.w.now + p.pause
+			c.w.after(p.pause, c.act)
+		}
+		if c.w.now < u.pausedTo {
+			return
+		}
 		u.parts = u.parts[1:]
 		if p.onlyIf && u.failed != "" && !u.copying {
 			continue

@@ -225,6 +225,11 @@ func (b *builder) batch() {
 	for range b.u.c.w.pick(1, 3) {
 		b.one()
 	}
+	if w, l := b.u.c.w, b.u.c.w.k.config.Limits.IdleTransaction; l > 0 && w.chance(0.3) { // left open for a while
+		b.send('H', "")
+		b.wait(false)
+		b.cur.pause = w.between(l/2, 2*l)
+	}
 	b.send('S', "")
 }
 

@@ -8,8 +8,10 @@ type unit struct {
 	serial int
 	kind   string
 	parts  []part // what is still to be sent
-	items  []item // the answers expected, the last one ReadyForQuery
-	pos    int    // the next one
+	// pausedTo is until when its parts are kept back.
+	pausedTo time.Duration
+	items    []item // the answers expected, the last one ReadyForQuery
+	pos      int    // the next one
 
 	effects   []tag // inserts and COPYs
 	commitLen int   // of a COMMIT: length of the messages that carry it out, without the Sync
@@ -43,8 +45,9 @@ type unit struct {
 // part is a piece of a unit that goes out in one write.
 type part struct {
 	bytes  []byte
-	after  int  // items that must have come (or an error)
-	onlyIf bool // dropped when an error came instead of these items
+	after  int           // items that must have come (or an error)
+	onlyIf bool          // dropped when an error came instead of these items
+	pause  time.Duration // and how long it is kept back then
 }
 
 // item is one expected message, or a run of them.
