@@ -176,6 +176,28 @@ func (z *fuzzed) do(op byte, n int, client, server *[]byte) {
 		z.command(n)
 	}
 	z.settle()
+	z.count()
+}
+
+// count compares what counts against the limits of several pools with the servers that there are.
+func (z *fuzzed) count() {
+	servers, used, hungry := 0, 0, 0
+	for _, p := range z.e.pools {
+		servers += p.Total()
+		if p.hungry {
+			hungry++
+		}
+		if p.Checking < 0 || p.Checking > p.Live {
+			z.t.Fatalf("%d of %d servers are asked", p.Checking, p.Live)
+		}
+	}
+	for _, q := range z.e.quotas.databases {
+		used += q.Used
+		hungry -= q.hungry
+	}
+	if servers != used || hungry != 0 {
+		z.t.Fatalf("%d servers, and %d counted; %d hungry pools not counted", servers, used, hungry)
+	}
 }
 
 // reload changes, by the bits of n, where the database is, whether it is configured, sizes, mode, and waits.
@@ -197,6 +219,11 @@ func (z *fuzzed) reload(n int) {
 	}
 	if n&64 != 0 {
 		cfg.Timeouts.QueryWait, cfg.Timeouts.ServerIdle = time.Second, 10*time.Millisecond
+	}
+	if n&32 != 0 {
+		cfg.Pool.Bounds = config.Bounds{MinSize: n & 1, ReserveSize: n >> 1 & 1, DBServers: 1 + n&3, UserServers: n >> 2 & 3}
+		cfg.Timeouts.Reserve, cfg.Timeouts.ServerLife = time.Millisecond, 20*time.Millisecond
+		cfg.Pool.Check.Delay, cfg.Pool.RoundRobin, cfg.Pool.FastClose = time.Duration(n&7)*time.Millisecond, n&2 != 0, n&4 != 0
 	}
 	if n&128 != 0 {
 		cfg.Cancel.PerUpstream = 1
@@ -315,6 +342,9 @@ func (z *fuzzed) end() {
 	}
 	if z.e.clients != 0 || z.e.present != 0 || len(z.e.orders) != 0 || len(z.e.servers) != 0 || len(z.e.pools) != 0 {
 		z.t.Fatalf("left: clients %d and %d, orders %d, servers %d, pools %d", z.e.clients, z.e.present, len(z.e.orders), len(z.e.servers), len(z.e.pools))
+	}
+	if n, m := len(z.e.quotas.databases)+len(z.e.quotas.users), len(z.e.census.databases)+len(z.e.census.users); n != 0 || m != 0 {
+		z.t.Fatalf("left: %d quotas, and clients counted in %d", n, m)
 	}
 	for _, u := range z.e.upstreams {
 		if u.orders != 0 {
