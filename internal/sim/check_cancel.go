@@ -78,6 +78,7 @@ func (w *World) checkGo(o *order) {
 	o.last = o.conn.sees.last
 	if o.unit = c.unit(); o.unit != nil {
 		o.unit.orders++
+		w.checkUpstream(o)
 	}
 	if gone || w.checkDue(c) {
 		return // Cancello's own
@@ -138,6 +139,13 @@ func (w *World) fence(k *conn) *order {
 		}
 	}
 	return nil
+}
+
+// checkUpstream sees an order go out for a unit: to where that runs, whichever host is next.
+func (w *World) checkUpstream(o *order) {
+	if at := o.unit.queuedTo; at != nil && !at.over && at.backend.host != o.backend.host {
+		w.violate("P1", "order %d goes to %s at %s, and unit %d of %s runs at %s", o.id, o.backend.name(), o.backend.host, o.unit.serial, o.client.name(), at.backend.host)
+	}
 }
 
 // checkFence sees a unit that is new on its server.

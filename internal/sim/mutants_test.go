@@ -23,6 +23,7 @@ type mutant struct {
 	close   func(m *mutant, c engine.Conn, how engine.How)
 	gone    func(m *mutant, c engine.Conn) bool // hides Closed
 	asked   func(t engine.Ticket) bool          // hides CancelRequested
+	carry   func(m *mutant, s engine.Server) engine.Server
 	reload  func(c *config.Config, first config.Config)
 
 	first config.Config
@@ -73,6 +74,23 @@ func (m *mutant) Closed(now time.Duration, c engine.Conn, err error) {
 	if m.gone == nil || !m.gone(m, c) {
 		m.Machine.Closed(now, c, err)
 	}
+}
+
+func (m *mutant) Carry(o engine.Order, s engine.Server) {
+	if m.carry != nil {
+		s = m.carry(m, s)
+	}
+	m.Outside.Carry(o, s)
+}
+
+// nextHost is a server at another host than s, as if a cancel went to the next one of a list.
+func nextHost(m *mutant, s engine.Server) engine.Server {
+	for _, k := range m.gate.conns {
+		if k != nil && k.backend != nil && !k.closing && m.gate.servers[s] != nil && k.backend.host != m.gate.servers[s].backend.host {
+			return k.server
+		}
+	}
+	return s
 }
 
 func (m *mutant) Reconfigure(now time.Duration, c config.Config) {
@@ -127,7 +145,11 @@ func TestMutantsAreFound(t *testing.T) {
 		"cancelled told as idle":  {rule: "P2", m: mutant{emit: outcomes(event.Cancelled, event.Idle)}},
 		"idle told as unqueued":   {rule: "P3", m: mutant{emit: outcomes(event.Idle, event.Unqueued)}},
 		"a cancel never answered": {rule: "P3", m: mutant{asked: func(t engine.Ticket) bool { return t%8 == 3 }}},
-		"Pause not passed on":     {rule: "P6", tune: big, m: mutant{pause: func(*mutant, engine.Conn) {}}},
+		"a cancel carried to the next host": {rule: "P1", m: mutant{carry: nextHost}, tune: func(k *Knobs) {
+			k.hosts, k.cancels, k.keyless = 2, 0.8, false
+			k.config.Databases[0].Host = "upstream,second"
+		}},
+		"Pause not passed on": {rule: "P6", tune: big, m: mutant{pause: func(*mutant, engine.Conn) {}}},
 		"closed without a word": {rule: "P5", m: mutant{close: func(m *mutant, c engine.Conn, how engine.How) {
 			if k := m.gate.find(c); k != nil && k.client != nil {
 				k.release() // what was to be said is dropped
