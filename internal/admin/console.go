@@ -51,6 +51,7 @@ type Gate interface {
 	Reconnect(ctx context.Context, database string) (bool, error)
 	Kill(ctx context.Context, database string) (bool, error)
 	KillClient(ctx context.Context, pid uint32) (bool, error)
+	CancelClient(ctx context.Context, pid uint32) (event.Asked, error)
 	Disable(ctx context.Context, database string) (bool, error)
 	Enable(ctx context.Context, database string) (bool, error) // false: it was not disabled
 	// Set changes one setting, as --set does, until the next reload.

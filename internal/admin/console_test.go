@@ -47,6 +47,18 @@ func (m *model) Enable(_ context.Context, db string) (bool, error)  { return m.t
 func (m *model) Drain()                                             { m.tell("drain") }
 func (m *model) Stop()                                              { m.tell("stop") }
 
+func (m *model) CancelClient(_ context.Context, pid uint32) (event.Asked, error) {
+	switch pid {
+	case 1073741825:
+		return event.AskedDone, nil
+	case 1073741826:
+		return event.AskedIdle, nil
+	case 1073741827:
+		return event.AskedAtCommit, nil
+	}
+	return event.AskedNobody, nil
+}
+
 func (m *model) KillClient(_ context.Context, pid uint32) (bool, error) {
 	m.tell(fmt.Sprint("kill client ", pid))
 	return pid == 1073741825, nil

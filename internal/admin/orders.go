@@ -27,6 +27,7 @@ func orders() []order {
 		{"RECONNECT", "RECONNECT [db]", func(t *talk, w []word) error { return t.of(w, t.console.gate.Reconnect, "") }},
 		{"KILL", "KILL [db]", func(t *talk, w []word) error { return t.of(w, t.console.gate.Kill, "") }},
 		{"KILL_CLIENT", "KILL_CLIENT id", (*talk).killClient},
+		{"CANCEL", "CANCEL id", (*talk).cancelClient},
 		{"DISABLE", "DISABLE db", func(t *talk, w []word) error { return t.one(w, t.console.gate.Disable, "") }},
 		{"ENABLE", "ENABLE db", func(t *talk, w []word) error { return t.one(w, t.console.gate.Enable, "it is not disabled") }},
 		{"WAIT_CLOSE", "WAIT_CLOSE [db]", (*talk).waitClose},
@@ -169,21 +170,58 @@ func firstLine(text string) string {
 	return line
 }
 
-func (t *talk) killClient(words []word) error {
+// client is the id of one client, which a command must have.
+func client(words []word) (uint32, error) {
 	if len(words) != 1 {
-		return syntax("give the id of one client, as SHOW CLIENTS has it")
+		return 0, syntax("give the id of one client, as SHOW CLIENTS has it")
 	}
 	pid, err := strconv.ParseUint(words[0].text, 10, 32)
 	if err != nil {
-		return sqlstate.New(sqlstate.SeverityError, codeInvalidParameter, fmt.Sprintf("%q is not the id of a client: see SHOW CLIENTS", words[0].text))
+		return 0, sqlstate.New(sqlstate.SeverityError, codeInvalidParameter, fmt.Sprintf("%q is not the id of a client: see SHOW CLIENTS", words[0].text))
+	}
+	return uint32(pid), nil
+}
+
+func noClient(pid uint32) error {
+	return sqlstate.New(sqlstate.SeverityError, codeUndefined, fmt.Sprintf("there is no client %d", pid))
+}
+
+func (t *talk) killClient(words []word) error {
+	pid, err := client(words)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, questionTime)
 	defer cancel()
-	ok, err := t.console.gate.KillClient(ctx, uint32(pid))
+	ok, err := t.console.gate.KillClient(ctx, pid)
 	if err == nil && !ok {
-		err = sqlstate.New(sqlstate.SeverityError, codeUndefined, fmt.Sprintf("there is no client %d", pid))
+		err = noClient(pid)
 	}
 	return err
+}
+
+// cancelClient cancels what a client runs; what came of it is in SHOW CANCELS.
+func (t *talk) cancelClient(words []word) error {
+	pid, err := client(words)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, questionTime)
+	defer cancel()
+	asked, err := t.console.gate.CancelClient(ctx, pid)
+	switch {
+	case err != nil:
+		return err
+	case asked == event.AskedNobody:
+		return noClient(pid)
+	case asked == event.AskedIdle:
+		return sqlstate.New(sqlstate.SeverityError, codeNotInState, fmt.Sprintf("client %d runs nothing", pid))
+	case asked == event.AskedAtCommit:
+		e := sqlstate.New(sqlstate.SeverityError, codeNotInState, fmt.Sprintf("client %d may be at a COMMIT, which is not cancelled", pid))
+		e.Hint = "PostgreSQL would acknowledge it before it is replicated. The client itself can cancel it."
+		return e
+	}
+	return nil
 }
 
 func (t *talk) reload(words []word) error {

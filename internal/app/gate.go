@@ -64,6 +64,11 @@ func (g gate) KillClient(ctx context.Context, pid uint32) (bool, error) {
 	return about(ctx, g.a, pid, g.a.engine.KillClient)
 }
 
+// CancelClient cancels what one client runs.
+func (g gate) CancelClient(ctx context.Context, pid uint32) (event.Asked, error) {
+	return about(ctx, g.a, pid, g.a.engine.CancelClient)
+}
+
 // Disable lets no new client in to a database.
 func (g gate) Disable(ctx context.Context, database string) (bool, error) {
 	return about(ctx, g.a, database, g.a.engine.Disable)

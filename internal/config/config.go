@@ -160,6 +160,7 @@ type Timeouts struct {
 	ServerConnect time.Duration // server_connect_timeout: dial and login
 	ServerIdle    time.Duration // server_idle_timeout: an unused server is closed; 0 never
 	ClientLogin   time.Duration // client_login_timeout: accept to ReadyForQuery
+	Shutdown      time.Duration // shutdown_timeout: a drain's wait for clients; 0 no limit
 	ServerGhost   time.Duration // server_ghost_time: a closed, perhaps running server counts that long; 0 not at all
 	ServerLife    time.Duration // server_lifetime: an unused server as old as that is closed; 0: it serves one client only
 	LoginRetry    time.Duration // server_login_retry: the longest pause between two failing logins to a server
@@ -172,6 +173,8 @@ type Cancel struct {
 	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
 	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream
 	Keys        KeyPolicy     // client_keys
+	OnLoss      OnLoss        // on_client_loss
+	ClientLoss  time.Duration // client_loss_timeout: how long LossWaits waits; 0 no limit
 }
 
 // Default is what holds where nothing is said: PgBouncer's values where it has them.
@@ -185,7 +188,7 @@ func Default() Config {
 			Reset: Reset{Query: DiscardAll}, Check: Check{Query: EmptyQuery, Delay: 30 * time.Second}},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second,
 			ServerLife: time.Hour, LoginRetry: 15 * time.Second, Reserve: 5 * time.Second},
-		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16},
+		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16, ClientLoss: time.Minute},
 		TLS:    TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}
 }

@@ -71,6 +71,8 @@ func beforeLimits() []setting[Config] {
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerIdle }},
 		{table: "timeouts", name: "client_login_timeout", about: "bound of a client's way from connect to ReadyForQuery",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ClientLogin }},
+		{table: "timeouts", name: "shutdown_timeout", about: "how long a drain waits for clients that are at something; then that is cancelled, and they are told 57P01", zero: "no limit",
+			duration: func(c *Config) *time.Duration { return &c.Timeouts.Shutdown }},
 		{table: "timeouts", name: "server_ghost_time", about: "how long a server that was closed while it ran still counts", zero: "not at all",
 			duration: func(c *Config) *time.Duration { return &c.Timeouts.ServerGhost }},
 	}
@@ -86,7 +88,10 @@ func behindLimits() []setting[Config] {
 			min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
 		{table: "cancel", name: "client_keys", about: aboutKeys,
 			words: keyPolicies(), word: func(c *Config) choice { return &c.Cancel.Keys }},
-		{table: "cancel", name: "on_client_loss", about: "what becomes of the query of a client that vanished", words: []string{"cancel"}},
+		{table: "cancel", name: "on_client_loss", about: "what becomes of the query of a client that vanished: it is cancelled; or may end within `client_loss_timeout`; or its server is closed, and PostgreSQL left to notice. What it left open is rolled back",
+			words: onLossWords(), word: func(c *Config) choice { return &c.Cancel.OnLoss }},
+		{table: "cancel", name: "client_loss_timeout", about: "how long the query of a client that vanished may run on with `on_client_loss = \"wait\"`; then it is cancelled", zero: "no limit",
+			duration: func(c *Config) *time.Duration { return &c.Cancel.ClientLoss }},
 
 		{table: "tls", name: "client_tls_sslmode", about: "TLS with clients: allow and prefer leave it to the client; require lets nobody in without; verify-ca and verify-full also want a client certificate. Cancels are always taken, in clear too",
 			words: sslModes(), word: func(c *Config) choice { return &c.TLS.Client.Mode }},

@@ -64,3 +64,19 @@ func userLimits() []setting[User] {
 	}
 	return list
 }
+
+// OnLoss is what becomes of what a client runs that vanished without a word (on_client_loss). What it left open is rolled
+// back in any case.
+type OnLoss uint8
+
+// The ways.
+const (
+	LossCancels OnLoss = iota // it is cancelled
+	LossWaits                 // it may end within client_loss_timeout, as on a direct connection
+	LossCloses                // its server is closed, and PostgreSQL left to notice
+)
+
+func (o *OnLoss) pick(i int)    { *o = OnLoss(i) }
+func (o *OnLoss) index() int    { return int(*o) }
+func onLossWords() []string     { return []string{"cancel", "wait", "close"} }
+func (o OnLoss) String() string { return onLossWords()[o] }

@@ -53,6 +53,7 @@ type client struct {
 	condemned bool          // its transaction took too long: it is about to be closed, and begins nothing
 	notified  bool          // it was told that it waits
 
+	lostAt     time.Duration
 	cause      string  // why it was closed by us, as a setting or command is called; empty: it was not, or by its own fault
 	terminated bool    // it sent Terminate, all before it has been taken
 	gone       bool    // its connection is closed or closing: nothing can be said to it
@@ -154,7 +155,7 @@ func (e *Engine) leave(c *client, reason string) {
 // giveUpOn takes nothing more from a client that is gone, and ends what it left open.
 func (e *Engine) giveUpOn(c *client) {
 	if !c.terminated {
-		c.lost = true
+		c.lost, c.lostAt = true, e.now
 		c.pending = nil
 	}
 	c.place.Leave()

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"io"
+	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/wire"
 )
 
@@ -48,9 +50,13 @@ func (e *Engine) settleDeparted(s *server) {
 		e.partSole(s)
 		return
 	}
+	if e.abandoned(s) {
+		return
+	}
 	out, ok := c.sess.Abandon()
 	if !ok {
-		e.dismiss(s, "its client left in the middle of a message")
+		l := loss{reason: "its client left in the middle of a message", running: !c.sess.Starves()}
+		e.drop(s, l, Now)
 		return
 	}
 	if len(out) > 0 && (e.bug == BugSyncCommitsDeparted || e.bug == BugIdleBatchSynced && c.cause == "idle_transaction_timeout") {
@@ -73,11 +79,30 @@ func (e *Engine) settleDeparted(s *server) {
 	}
 }
 
-// mourn cancels the unit that runs for a lost client (on_client_loss = cancel): once each, and never one that may be a
+// abandoned closes the server of a lost client that has left something there (on_client_loss = close), and tells whether
+// it did.
+func (e *Engine) abandoned(s *server) bool {
+	c := s.cl
+	if !c.lost || c.cause != "" || e.cfg.Cancel.OnLoss != config.LossCloses || e.bug == BugLossNotAwaited || c.sess.Free() {
+		return false
+	}
+	e.drop(s, loss{reason: "its client is gone (on_client_loss = close)", running: !c.sess.Starves()}, Now)
+	return true
+}
+
+// lossSince is since when a lost client's unit may run on (on_client_loss = wait).
+func (e *Engine) lossSince(c *client) time.Duration {
+	if !c.lost || c.cause != "" || c.srv == nil || e.cfg.Cancel.OnLoss != config.LossWaits || e.bug == BugLossNotAwaited {
+		return never
+	}
+	return c.lostAt
+}
+
+// mourn cancels the unit that runs for a lost client, if it may not run on: once each, and never one that may be a
 // COMMIT, which the cancel of a wait for replication would acknowledge (trap A11).
 func (e *Engine) mourn(c *client) {
 	unit := c.sess.Ended() + 1
-	if unit > c.sess.Begun() || c.mourned >= unit || c.sess.Protected() {
+	if unit > c.sess.Begun() || c.mourned >= unit || c.sess.Protected() || e.lossSince(c) != never {
 		return
 	}
 	c.mourned = unit

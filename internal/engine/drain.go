@@ -32,6 +32,40 @@ func (e *Engine) Drain(now time.Duration) {
 	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
 		e.emptyIfDeserted(e.pools[name])
 	}
+	if d := e.cfg.Timeouts.Shutdown; d > 0 && !e.drained {
+		e.after(d, e.endDrain)
+	}
+	e.checkDrained()
+}
+
+// endDrain is the end of a drain's patience: what runs is cancelled, who is still there is told. Servers that then go on
+// for cancel_timeout, at a COMMIT for one, are left to PostgreSQL.
+func (e *Engine) endDrain() {
+	const cause = "shutdown_timeout"
+	for _, c := range append([]*client(nil), e.slots...) {
+		if c != nil {
+			e.kill(c, cause)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.servers)) {
+		s := e.servers[id]
+		if s == nil || s.cl == nil || !s.cl.departed() {
+			continue
+		}
+		c := s.cl // of those that have gone, or said so, what they had asked for was still done
+		c.lost, c.lostAt = true, e.now
+		if c.cause == "" {
+			c.cause = cause
+		}
+		e.settle(s)
+	}
+	e.after(e.cfg.Cancel.Timeout, func() {
+		for _, id := range slices.Sorted(maps.Keys(e.servers)) {
+			if s := e.servers[id]; s != nil && s.cl != nil {
+				e.dismiss(s, "shutdown_timeout is over, and it works on")
+			}
+		}
+	})
 	e.checkDrained()
 }
 

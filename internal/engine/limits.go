@@ -30,6 +30,7 @@ func (e *Engine) attend(c *client) {
 		limitAt(l.Query, e.unitSince(c)),
 		limitAt(l.Transaction, c.txSince()),
 		limitAt(e.cfg.Timeouts.WaitNotify, c.unnotifiedSince()),
+		limitAt(e.cfg.Cancel.ClientLoss, e.lossSince(c)),
 	)
 	if at != never {
 		e.setAlarm(c, max(at, e.now+time.Millisecond))
@@ -67,6 +68,9 @@ func (e *Engine) enforce(c *client) {
 		e.condemn(c)
 	case e.reached(l.Transaction, c.txSince()):
 		e.endTransaction(c)
+	case e.reached(e.cfg.Cancel.ClientLoss, e.lossSince(c)):
+		c.cause = "client_loss_timeout"
+		e.settle(c.srv)
 	case e.reached(l.Query, e.unitSince(c)):
 		c.limited, c.limitedAt = c.sess.Ended()+1, e.now
 		if !e.protected(c) {

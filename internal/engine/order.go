@@ -111,9 +111,15 @@ func (e *Engine) carryOn(u *upstream) {
 func (e *Engine) CancelReady(now time.Duration, id Order) {
 	e.now = now
 	o := e.orders[id]
-	if o.state == void || !e.runs(o) {
+	spared := len(o.tickets) == 0 && o.state != void && !o.c.lost && e.protected(o.c)
+	if o.state == void || !e.runs(o) || spared {
 		e.out.Go(id, false)
-		if o.state != void {
+		switch {
+		case o.state == void:
+		case spared && e.runs(o):
+			o.become(retrying) // the driver owes nothing any more
+			e.settleOrder(o, event.Failed, "not sent: a COMMIT was sent behind what runs")
+		default:
 			e.ended(o)
 		}
 		delete(e.orders, id)

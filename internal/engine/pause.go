@@ -7,6 +7,7 @@ import (
 
 	"cancello/internal/event"
 	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
 )
 
 // Pause gives no server of a database away any more, and closes each as soon as nobody holds it; empty is all databases.
@@ -94,6 +95,31 @@ func (e *Engine) KillClient(now time.Duration, pid uint32) bool {
 		}
 	}
 	return false
+}
+
+// CancelClient cancels what a client runs or waits with, by the pid that it was given. It goes the way of the client's own
+// cancel, but not to a COMMIT (trap A11).
+func (e *Engine) CancelClient(now time.Duration, pid uint32) event.Asked {
+	const cause = "CANCEL"
+	e.now = now
+	for _, c := range e.slots {
+		switch {
+		case c == nil || c.pid != pid || c.gone || c.login != 0:
+			continue
+		case c.sess.Begun() > c.sess.Ended() && e.protected(c):
+			return event.AskedAtCommit
+		case c.sess.Begun() > c.sess.Ended():
+			e.orderOwn(c, cause)
+		case c.sess.Waits(c.pending) != unit.NoUnit:
+			o := &order{unit: c.sess.Begun() + 1, kind: c.sess.Waits(c.pending), cause: cause}
+			e.unqueue(c)
+			e.settleTicket(ticket{readAt: now, released: true}, event.Unqueued, c, o, "")
+		default:
+			return event.AskedIdle
+		}
+		return event.AskedDone
+	}
+	return event.AskedNobody
 }
 
 func (e *Engine) kill(c *client, cause string) {

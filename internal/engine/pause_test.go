@@ -22,6 +22,8 @@ func (w *world) command(td *datadriven.TestData) {
 		ok = w.e.Enable(w.now, database)
 	case "kill":
 		ok = w.e.Kill(w.now, database)
+	case "cancel-client":
+		w.say("%s", [...]string{"asked", "there is no such client", "it runs nothing", "it may be at a COMMIT"}[w.e.CancelClient(w.now, w.keys[database].pid)])
 	case "kill-client":
 		ok = w.e.KillClient(w.now, w.keys[database].pid)
 	}

@@ -21,6 +21,7 @@ const (
 	BugEvictBusy               // a server that a client holds is closed for another pool
 	BugHungerForgotten         // who waits for room in another pool's quota is not told when there is some
 	BugUnchecked               // a server that was idle for long is handed out without being asked
+	BugLossNotAwaited          // what a lost client runs is cancelled at once, whatever the policy
 	BugTextForgotten           // what clients share of prepared statements does not depend on the text
 	BugLateAwaited             // a dial that takes long is waited for, though another upstream could do better
 	BugOldAddressKept          // a server is handed on though its host has other addresses now

@@ -33,7 +33,7 @@ import (
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used; cN gets none
 //	tick D, drain, grant N, state
-//	pause | resume | reconnect | kill [D], kill-client cN
+//	pause | resume | reconnect | kill [D], kill-client cN, cancel-client cN
 //	snapshot, clients, servers, upstreams        what the console and the metrics are told
 //
 // What the engine does is listed in order: what it sends to c1 as c1 <- ..., all else by its name. Everything sent is
@@ -61,6 +61,12 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	if td.HasArg("session") {
 		cfg.Pool.Mode = config.Session
 	}
+	if td.HasArg("loss-waits") {
+		cfg.Cancel.OnLoss = config.LossWaits
+	}
+	if td.HasArg("loss-closes") {
+		cfg.Cancel.OnLoss = config.LossCloses
+	}
 	if td.HasArg("statement") {
 		cfg.Pool.Mode = config.Statement
 	}
@@ -68,7 +74,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 		"query-wait": &cfg.Timeouts.QueryWait, "connect": &cfg.Timeouts.ServerConnect, "idle": &cfg.Timeouts.ServerIdle,
 		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "resend": &cfg.Cancel.Resend,
 		"notify": &cfg.Timeouts.WaitNotify, "client-idle": &cfg.Limits.ClientIdle, "idle-tx": &cfg.Limits.IdleTransaction,
-		"query": &cfg.Limits.Query, "tx": &cfg.Limits.Transaction,
+		"loss": &cfg.Cancel.ClientLoss, "shutdown": &cfg.Timeouts.Shutdown, "query": &cfg.Limits.Query, "tx": &cfg.Limits.Transaction,
 	} {
 		var s string
 		if td.MaybeScanArgs(t, name, &s); s != "" {
@@ -171,7 +177,7 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return w.snapshot()
 	case "clients", "servers":
 		return w.list(td.Cmd)
-	case "pause", "resume", "reconnect", "kill", "kill-client", "disable", "enable":
+	case "pause", "resume", "reconnect", "kill", "kill-client", "cancel-client", "disable", "enable":
 		w.command(td)
 	case "upstreams":
 		return w.upstreams()

@@ -132,3 +132,14 @@ const (
 	PauseWaits                // some servers are still held or being opened
 	PauseHolds                // there is no server any more
 )
+
+// Asked is what became of CANCEL, the console's command.
+type Asked uint8
+
+// The answers.
+const (
+	AskedDone     Asked = iota // it is on its way, or the client waited and has been answered
+	AskedNobody                // there is no such client
+	AskedIdle                  // it runs nothing
+	AskedAtCommit              // it may be at a COMMIT, which is not cancelled
+)

@@ -208,7 +208,7 @@ func (s *Session) rename(d decision, b []byte) int {
 		s.deallocate(body)
 		d.entry |= unit.Ours
 	}
-	s.up = frame{rest: d.body - done}
+	s.up = frame{rest: d.body - done, owed: true}
 	s.queue.Push(d.entry)
 	return wire.HeaderLen + done
 }

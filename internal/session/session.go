@@ -99,6 +99,7 @@ type frame struct {
 	rest int
 	drop bool // the rest goes nowhere
 	keep bool // the rest is kept in unnamed
+	owed bool // its reply is the last of the queue
 }
 
 // span is a range of serials: from one unit of a kind to another. Those between them are taken for the same.
@@ -220,6 +221,11 @@ func (s *Session) Dawdles() bool {
 		return false
 	}
 	return !s.up.whole() || s.open && !s.discard && (s.queue.Len() == 0 || !s.flushed)
+}
+
+// Starves tells whether a server can do nothing but wait for the rest of a message: all before it has been answered.
+func (s *Session) Starves() bool {
+	return !s.up.whole() && (s.queue.Len() == 0 || s.queue.Len() == 1 && s.up.owed)
 }
 
 // Become changes the mode, while the client holds no server.

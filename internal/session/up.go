@@ -295,6 +295,7 @@ func (s *Session) accept(d decision, b []byte) {
 	if d.entry == unit.Sync {
 		s.skip = false
 	}
+	s.up.owed = true
 	s.queue.Push(d.entry)
 }
 

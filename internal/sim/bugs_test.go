@@ -29,6 +29,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"a server that works is evicted", engine.BugEvictBusy, "P8"},
 		{"hungry pools forgotten", engine.BugHungerForgotten, "P5"},
 		{"handed out without a check", engine.BugUnchecked, "P4"},
+		{"a lost client's time", engine.BugLossNotAwaited, "P8"},
 		{"statements shared without their text", engine.BugTextForgotten, "P4"},
 		{"startup values of another client kept", engine.BugStartupKept, "P8"},
 		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},

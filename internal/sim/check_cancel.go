@@ -80,8 +80,14 @@ func (w *World) checkGo(o *order) {
 		o.unit.orders++
 		w.checkUpstream(o)
 	}
-	if gone || w.checkDue(c) {
+	if gone {
+		if !w.askedFor(c) {
+			w.checkMourning(c, o)
+		}
 		return // Cancello's own
+	}
+	if w.checkDue(c) {
+		return
 	}
 	if w.askedFor(c) {
 		for _, t := range w.tickets {
@@ -276,7 +282,7 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 			w.violate("P3", "ticket %d is settled as finished, but it was sent", t.id)
 		}
 	case event.Disconnected:
-		if !w.pm.keyless && w.faults.carries == 0 && !t.client.gone() && !t.client.cut {
+		if !w.pm.keyless && w.faults.carries == 0 && !t.client.gone() && !t.client.departed && !t.client.cut {
 			w.violate("P3", "ticket %d is settled as disconnected, but the server had a key", t.id)
 		}
 	case event.Failed:
@@ -302,7 +308,7 @@ func (c *client) check57014(u *unit) {
 	if w.gate == nil || u.raisedAt != 0 || u.mustFail == "57014" {
 		return
 	}
-	for _, t := range w.tickets {
+	for _, t := range append(c.commands, w.tickets...) {
 		if t.client != c || t.allowed == nil {
 			continue
 		}

@@ -44,7 +44,7 @@ func (w *World) checkEnd() {
 		}
 	}
 	for _, b := range w.pm.backends {
-		if b.block != 'I' && b.conn != nil && b.conn.over && w.now-w.calmAt > time.Minute {
+		if b.block != 'I' && b.state != bRunning && b.conn != nil && b.conn.over && w.now-w.calmAt > time.Minute {
 			w.violate("P8", "%s is left alone in state %q", b.name(), string(b.block))
 		}
 	}
@@ -54,6 +54,11 @@ func (w *World) checkEnd() {
 func (w *World) checkDrained() {
 	if w.gate == nil {
 		return
+	}
+	if limit := w.k.config.Timeouts.Shutdown; limit > 0 && w.gate.drained == 1 {
+		if over := w.gate.drainedAt - w.gate.drainAt - limit - w.k.config.Cancel.Timeout; over > time.Second {
+			w.violate("P5", "a drain took %v longer than shutdown_timeout and cancel_timeout allow", over)
+		}
 	}
 	if w.gate.drained != 1 {
 		w.violate("P5", "a drain with no client left ended %d times", w.gate.drained)

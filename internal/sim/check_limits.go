@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"cancello/internal/config"
+)
 
 // limitCodes are what a client is told that reached a limit of its own, and closed for it.
 func limitCode(code string) bool { return code == "57P05" || code == "25P03" || code == "25P04" }
@@ -30,8 +34,8 @@ func (c *client) inTransaction() (since time.Duration, first int) {
 	return since, first
 }
 
-// checkDue sees a cancel of Cancello's own go out for a client that is there: a limit of it must have been reached, and
-// it must not meet a COMMIT, nor may one have been sent behind (trap A11).
+// checkDue sees a cancel of Cancello's own go out for a client that is there: a limit of it must have been reached, or it
+// was commanded; and it must not meet a COMMIT, nor may one have been sent behind (trap A11).
 func (w *World) checkDue(c *client) bool {
 	l := w.k.config.Limits
 	for _, u := range c.units[min(c.ended, len(c.units)):] {
@@ -39,9 +43,27 @@ func (w *World) checkDue(c *client) bool {
 			return false
 		}
 	}
+	for _, t := range c.commands {
+		if t.open() {
+			return true
+		}
+	}
 	since := c.underWay()
 	tx, _ := c.inTransaction()
 	return l.Query > 0 && since > 0 && w.now-since >= l.Query || l.Transaction > 0 && tx > 0 && w.now-tx >= l.Transaction
+}
+
+// checkMourning sees a cancel of Cancello's own go out for a client that is gone: where what it runs may go on, its time
+// must be over.
+func (w *World) checkMourning(c *client, o *order) {
+	k, l := w.k.config.Cancel, w.k.config.Limits
+	if k.OnLoss == config.LossCancels || c.phase != left || c.killed || w.draining || l != (config.Limits{}) ||
+		o.backend.state != bRunning || o.backend.curTag.client != c.id {
+		return
+	}
+	if since := w.now - c.closedAt; k.OnLoss == config.LossCloses || k.ClientLoss == 0 || since < k.ClientLoss {
+		w.violate("P8", "order %d goes out for %s, who left %v ago, with on_client_loss = %s", o.id, c.name(), since, k.OnLoss)
+	}
 }
 
 // checkLimit sees the engine close a client for a limit.
@@ -92,6 +114,14 @@ func (w *World) drawLimits(k *Knobs) {
 	if w.chance(0.3) {
 		t.WaitNotify = w.between(time.Millisecond, 500*time.Millisecond)
 	}
+	if w.chance(0.4) {
+		k.config.Cancel.OnLoss = config.OnLoss(w.pick(1, 2))
+		k.config.Cancel.ClientLoss = w.between(0, 2*time.Second)
+	}
+	if w.chance(0.5) {
+		t.Shutdown = w.between(time.Millisecond, 3*time.Second)
+	}
+	k.commands = w.some(0.15, 5)
 	if w.chance(0.15) {
 		l.ClientIdle = w.between(2*time.Millisecond, 500*time.Millisecond)
 	}

@@ -58,6 +58,9 @@ func (w *World) checkRefusal(c *client, code string) {
 
 // checkFatal sees a client told that its connection ends.
 func (c *client) checkFatal(code string) {
+	if c.killed {
+		return
+	}
 	if limitCode(code) {
 		if code != "57P05" && c.block != 'I' && c.inflight() == 0 {
 			c.settleBlock(mustNot)

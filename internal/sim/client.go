@@ -65,7 +65,9 @@ type client struct {
 	// mustNotCommit is when the engine said that all from a unit on is rolled back; 0: it did not.
 	mustNotCommit time.Duration
 	mustNotFrom   int
-	departed      bool // the engine said ClientLeft
+	killed        bool      // by a command
+	commands      []*ticket // CANCEL, as if the client had asked
+	departed      bool      // the engine said ClientLeft
 	closedAt      time.Duration
 }
 

@@ -51,6 +51,7 @@ func (w *World) startFaults() {
 		w.startReloads()
 		w.startPauses()
 		w.watchHunger()
+		w.startCommands()
 		w.startOutages()
 		w.startMoves()
 	}

@@ -43,14 +43,15 @@ type gate struct {
 	logins  []*client // by Login - 1
 	answers []bool    // of logins
 
-	current *lent // what Data lends right now
-	lends   uint32
-	inside  bool                   // the engine is running
-	dialed  [len(clientUsers)]bool // and has opened a server
-	mark    uint64
-	wakes   uint64
-	wakeAt  time.Duration
-	drained int
+	current            *lent // what Data lends right now
+	lends              uint32
+	inside             bool                   // the engine is running
+	dialed             [len(clientUsers)]bool // and has opened a server
+	mark               uint64
+	wakes              uint64
+	wakeAt             time.Duration
+	drained            int
+	drainAt, drainedAt time.Duration
 
 	settings reloads
 	paused   bool            // no server may be opened
@@ -250,6 +251,7 @@ func (g *gate) Emit(e event.Event) {
 		}
 	case event.Drained:
 		g.drained++
+		g.drainedAt = w.now
 	}
 }
 
@@ -268,6 +270,6 @@ func (g *gate) Wake(at time.Duration) {
 
 func (g *gate) drain() {
 	g.w.tracef("drain begins")
-	g.w.draining = true
+	g.w.draining, g.drainAt = true, g.w.now
 	g.enter(func() { g.m.Drain(g.w.now) })
 }

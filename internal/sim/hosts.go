@@ -267,7 +267,7 @@ func (g *gate) waits(c *client) bool {
 		}
 	}
 	u := c.unit()
-	if c.phase != active || c.conn == nil || c.conn.over || c.conn.closing || u == nil || u.fedAt == 0 || u.queuedTo != nil || u.over() || u.refused || u.kind == "nothing" {
+	if c.phase != active || c.conn == nil || c.conn.over || c.conn.closing || u == nil || u.fedAt == 0 || u.queuedTo != nil || u.over() || u.refused || u.kind == "nothing" || u.kind == "lone begin" {
 		return false
 	}
 	for _, k := range g.conns {

@@ -45,6 +45,7 @@ type Knobs struct {
 	hosts        int     // where the database is
 	outages      float64 // per second: one of several hosts fails
 	moves        float64 // per second: a host has another address
+	commands     float64 // per second: CANCEL or KILL_CLIENT
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup value that the server refuses

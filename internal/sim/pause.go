@@ -1,12 +1,18 @@
 package sim
 
-import "time"
+import (
+	"time"
+
+	"cancello/internal/event"
+)
 
 // operator is what a Machine can be commanded besides: the production engine can.
 type operator interface {
 	Pause(now time.Duration, database string) bool
 	Resume(now time.Duration, database string) bool
 	Reconnect(now time.Duration, database string) bool
+	KillClient(now time.Duration, pid uint32) bool
+	CancelClient(now time.Duration, pid uint32) event.Asked
 }
 
 // startPauses pauses the database, or all, at random moments and resumes it a little later; in between it has servers
@@ -38,6 +44,31 @@ func (w *World) startPauses() {
 			g.paused = false
 			g.enter(func() { m.Resume(w.now, "") })
 		})
+	})
+}
+
+// startCommands cancels what a client runs, or lets it go, at random moments.
+func (w *World) startCommands() {
+	m, ok := w.gate.m.(operator)
+	if !ok {
+		return
+	}
+	w.poisson(w.k.commands, func() {
+		c := w.clients[w.rng.IntN(len(w.clients))]
+		if c.pid == 0 || c.conn == nil || c.conn.over || c.conn.closing {
+			return
+		}
+		if w.chance(0.3) {
+			w.tracef("KILL_CLIENT %s", c.name())
+			c.killed = true
+			w.gate.enter(func() { m.KillClient(w.now, c.pid) })
+			return
+		}
+		w.tracef("CANCEL %s", c.name())
+		t := &ticket{client: c, readAt: w.now}
+		w.noteJudged(t, true)
+		c.commands = append(c.commands, t)
+		w.gate.enter(func() { m.CancelClient(w.now, c.pid) })
 	})
 }
 

@@ -73,7 +73,7 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 			if ok {
 				s.tagged(k, t, began, clean)
 			} else if typ == 'Q' {
-				if rested && from == nil && !k.w.keeps(s.holder) && refusal(body) { // somebody's, but whose?
+				if now && from == nil && !k.w.keeps(s.holder) && refusal(body) { // somebody's, but whose?
 					k.w.checkClean(k, "somebody", clean)
 					s.lending, s.refused = true, true
 				}
