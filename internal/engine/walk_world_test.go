@@ -18,7 +18,9 @@ type action struct {
 
 // enabled lists what may happen next, always in the same order.
 func (m *model) enabled() (list []action) {
-	add := func(do func(), format string, args ...any) { list = append(list, action{fmt.Sprintf(format, args...), do}) }
+	add := func(do func(), format string, args ...any) {
+		list = append(list, action{fmt.Sprintf(format, args...), do})
+	}
 	for i := range m.dials {
 		if i == 0 {
 			add(m.dial, "a server is opened")
