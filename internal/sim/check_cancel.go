@@ -62,7 +62,7 @@ func (w *World) checkGo(o *order) {
 	}
 	c := o.conn.sees.holder
 	gone := c != nil && c.conn != nil && (c.conn.over || c.conn.closing)
-	if s := &o.conn.sees; !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) {
+	if s := &o.conn.sees; !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) && !(c != nil && !gone && w.checkDue(c)) {
 		if x := w.presumed(); x != nil {
 			c, gone = x, false
 		}

@@ -61,7 +61,11 @@ func (w *World) checkMourning(c *client, o *order) {
 		o.backend.state != bRunning || o.backend.curTag.client != c.id {
 		return
 	}
-	if since := w.now - c.closedAt; k.OnLoss == config.LossCloses || k.ClientLoss == 0 || since < k.ClientLoss {
+	at := c.closedAt
+	if c.conn.overAt != 0 {
+		at = min(at, c.conn.overAt) // it was cut off before it left
+	}
+	if since := w.now - at; k.OnLoss == config.LossCloses || k.ClientLoss == 0 || since < k.ClientLoss {
 		w.violate("P8", "order %d goes out for %s, who left %v ago, with on_client_loss = %s", o.id, c.name(), since, k.OnLoss)
 	}
 }
