@@ -37,8 +37,6 @@ var keyless = map[string]fake.Config{
 	"none (RDS Proxy)":      {Key: fake.NoKey},
 	"empty":                 {Key: fake.EmptyKey},
 	"zero (Doltgres)":       {Key: fake.ZeroKey},
-	"three bytes":           {Key: fake.RandomKey(3)},
-	"too long":              {Key: fake.RandomKey(257)},
 	"one for all (PGlite)":  {Key: func() ([]byte, bool) { return []byte{0, 0x2b, 0xe2, 0x10}, true }, SamePID: 42},
 	"before the parameters": {Key: fake.NoKey, KeyFirst: true},
 }

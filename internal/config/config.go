@@ -72,6 +72,7 @@ type Database struct {
 	Keys       Override[KeyPolicy]
 	TLS        DatabaseTLS
 	Network    DatabaseNetwork
+	Cancel     DatabaseCancel
 }
 
 // User is what holds for clients that log in under one name, in place of what is general and of what their database

@@ -37,7 +37,23 @@ func ofDatabase() []setting[Database] {
 			given: func(d *Database) *bool { return &d.TLS.Binding.Given }, word: func(d *Database) choice { return &d.TLS.Binding.Value }},
 		{name: "sslnegotiation", about: "how TLS begins: by a request, or directly, which PostgreSQL 17 and later know", absent: "postgres", words: negotiations(),
 			given: func(d *Database) *bool { return &d.TLS.Negotiation.Given }, word: func(d *Database) choice { return &d.TLS.Negotiation.Value }},
-	}, append(ofDatabaseNetwork(), boundsOfDatabase()...)...)
+	}, append(append(ofDatabaseNetwork(), boundsOfDatabase()...), ofDatabaseCancel()...)...)
+}
+
+// ofDatabaseCancel is what a database may say of its cancels.
+func ofDatabaseCancel() []setting[Database] {
+	return []setting[Database]{
+		{name: "cancel_fallback", about: "how a cancel ends what runs on a server that gave no usable cancel key: `sql` by a statement on a connection of its own, which is right only where one connection is one session of PostgreSQL; `disconnect` by closing the server's connection; `none` not at all. Several are tried in turn, as in `[\"sql\", \"disconnect\"]`. For `sql` a server is asked who it is when it is opened",
+			absent: "disconnect", several: true, allowed: "sql, disconnect or none, or a list of them", refused: badLadder, text: func(d *Database) *string { return &d.Cancel.Fallback }},
+		{name: "cancel_sql", about: "the statement of `sql`: a preset, or one with `{pid}`, `{backend_start}` (UTC, as `YYYY-MM-DD HH24:MI:SS.US`), `{address}` and `{port}` (of the server), `{session_id}` in it; each becomes a text in quotes. It works if it returns a row that begins with `t`, or no rows at all",
+			absent: SQLPostgres, allowed: "postgresql, cockroachdb or a statement", refused: badStatement, text: func(d *Database) *string { return &d.Cancel.SQL }},
+		{name: "cancel_user", about: "logs in for that statement", absent: "the user of the server that it is for", allowed: "the name of a user", text: func(d *Database) *string { return &d.Cancel.User }},
+		{name: "cancel_password", about: "for that login", absent: "as for servers", secret: true, allowed: "a password", text: func(d *Database) *string { return &d.Cancel.Password }},
+		{name: "cancel_settle", about: "how much longer than its cancel's connection a server is kept still: for those that close it before they have acted on it", absent: "by what the server says that it is", zero: "not at all",
+			given: func(d *Database) *bool { return &d.Cancel.Settle.Given }, duration: func(d *Database) *time.Duration { return &d.Cancel.Settle.Value }},
+		{name: "server_protocol", about: "the version of the protocol that new connections to its servers ask for. With 3.2 PostgreSQL 18 gives longer cancel keys; one that refuses is asked for 3.0, but there are some that answer with silence", absent: "3.0", words: protocols(),
+			given: func(d *Database) *bool { return &d.Cancel.Protocol.Given }, word: func(d *Database) choice { return &d.Cancel.Protocol.Value }},
+	}
 }
 
 // ofUser is the table of what [users.NAME] may say.

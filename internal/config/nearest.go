@@ -2,13 +2,16 @@ package config
 
 import "strings"
 
-// nearest finds the name that was probably meant: the only one that contains the word, or that which differs in the
-// fewest letters, at most a third. Of equally near ones it is the first.
+// nearest finds the name that was probably meant: one that differs in a letter or two neighbours swapped, the only one that contains the
+// word, or that which differs in the fewest letters, at most a third. Of equally near ones it is the first.
 func nearest(word string, names []string) (string, bool) {
 	if len(word) > 64 {
 		return "", false
 	}
 	word = strings.ReplaceAll(strings.ToLower(word), "-", "_")
+	if near, ok := nearestByLetters(word, names); ok && distance(word, near) == 1 {
+		return near, true
+	}
 	best, found := "", 0
 	for _, name := range names {
 		if len(word) >= 4 && strings.Contains(name, word) {

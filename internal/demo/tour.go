@@ -97,6 +97,8 @@ func verdict(c event.CancelSettled) string {
 		event.Forged:       "the key is forged, nothing was sent",
 		event.Malformed:    "it could not be read",
 		event.Failed:       "it could not be delivered",
+		event.SQL:          "a statement ended the query",
+		event.Unsupported:  "its server has no way to be cancelled",
 	}[c.Outcome]
 	if c.Reason != "" {
 		words += " (" + c.Reason + ")"

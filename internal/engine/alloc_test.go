@@ -20,7 +20,7 @@ func (nobody) Pause(Conn)                  {}
 func (nobody) Resume(Conn)                 {}
 func (nobody) Close(Conn, How)             {}
 func (nobody) Dial(Server, Target)         {}
-func (nobody) Carry(Order, Server)         {}
+func (nobody) Carry(Order, Server, Means)  {}
 func (nobody) Go(Order, bool)              {}
 func (nobody) Admit(Login, Verdict)        {}
 func (nobody) Release(Ticket)              {}

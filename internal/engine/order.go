@@ -38,6 +38,10 @@ type order struct {
 	goAt      time.Duration
 	lastWrite time.Duration // our last write to the server before goAt
 	tries     int
+
+	by       Means
+	rung     int  // of cancel_fallback that is tried next
+	settling bool // EOF was read, and the fence is kept a little longer
 }
 
 // order cancels the unit that c's server works on; t is nil for a cancel of our own, which has a cause.
@@ -57,12 +61,12 @@ func (e *Engine) order(c *client, t *ticket, cause string) {
 		o.tickets = []ticket{*t}
 	}
 	c.orders = append(c.orders, o)
-	if !c.srv.info.HasKey {
-		e.disconnect(o, "the server gave no cancel key")
+	e.orders[o.id] = o
+	if c.srv.info.HasKey {
+		e.carry(o)
+	} else if e.fallBack(o, "the server gave no cancel key"); o.state == void {
 		return
 	}
-	e.orders[o.id] = o
-	e.carry(o)
 	e.after(e.cfg.Cancel.Timeout, func() { e.orderTimedOut(o) })
 }
 
@@ -86,7 +90,7 @@ func (e *Engine) carry(o *order) {
 	u.orders++
 	o.become(carrying)
 	o.tries++
-	e.out.Carry(o.id, o.srv.id)
+	e.out.Carry(o.id, o.srv.id, o.by)
 }
 
 // carried: a connection that carried an order is done; the next in the line gets its place.
@@ -128,7 +132,7 @@ func (e *Engine) CancelReady(now time.Duration, id Order) {
 	}
 	o.become(going)
 	o.sends++
-	o.goAt, o.lastWrite = now, o.srv.lastWrite
+	o.goAt, o.lastWrite, o.settling = now, o.srv.lastWrite, false
 	e.raise(o)
 	e.out.Go(id, true)
 }
@@ -148,8 +152,17 @@ func (e *Engine) runs(o *order) bool {
 func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 	e.now = now
 	o := e.orders[id]
-	if r == KeyShared {
+	switch r {
+	case KeyShared:
 		e.keyShared(o)
+		return
+	case Refused:
+		e.refused(o)
+		return
+	}
+	if d := e.settling(o); r == Delivered && d > 0 {
+		o.settling = true
+		e.after(d, func() { e.CancelDone(e.now, id, r) })
 		return
 	}
 	switch o.state {
@@ -189,18 +202,20 @@ func (e *Engine) CancelDone(now time.Duration, id Order, r Result) {
 func (e *Engine) keyShared(o *order) {
 	s, was := o.srv, o.state
 	s.info.HasKey = false
+	e.dummyKey(s, "it gives the same cancel key to several connections")
 	if was == going {
 		o.sends--
 	}
 	o.lower()
-	delete(e.orders, o.id)
 	e.carried(o)
-	if was != void {
+	if was == void {
+		delete(e.orders, o.id)
+	} else {
 		o.become(retrying) // the driver owes nothing any more
 		if o.passes() {
 			e.settleOrder(o, event.Unsupported, sharedKey)
 		} else if e.runs(o) {
-			e.disconnect(o, sharedKey)
+			e.fallBack(o, sharedKey)
 		} else {
 			e.ended(o)
 		}
@@ -285,6 +300,10 @@ func (e *Engine) orderTimedOut(o *order) {
 		e.settleOrder(o, event.Swallowed, "the unit still runs at cancel_timeout")
 		e.giveUp(o)
 	default:
+		if o.by == BySQL && o.sends == 0 {
+			e.fallBack(o, "the server gave no cancel key, and there was no way to it for the statement within cancel_timeout")
+			return
+		}
 		outcome, reason := event.Failed, "could not be delivered within cancel_timeout"
 		if o.sends > 0 {
 			outcome, reason = event.Swallowed, "the unit still runs at cancel_timeout"

@@ -10,6 +10,8 @@ func (e *Engine) ended(o *order) {
 		if e.bug == BugIgnoreEOF {
 			o.lower()
 		}
+	case o.sends > 0 && o.by == BySQL && o.c.sess.WasCancelled(o.unit):
+		e.settleOrder(o, event.SQL, "")
 	case o.sends > 0 && o.c.sess.WasCancelled(o.unit):
 		e.settleOrder(o, event.Cancelled, "")
 	case o.severed:

@@ -68,11 +68,11 @@ type Outside interface {
 	Close(c Conn, how How)
 	// Dial opens and logs in a server connection; answered by Dialed or DialFailed.
 	Dial(s Server, t Target)
-	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet;
-	// answered by CancelReady, or by CancelDone with NotSent or KeyShared.
-	Carry(o Order, s Server)
-	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, answered by CancelDone; false
-	// closes the connection unused and is not answered.
+	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet (by a
+	// statement: nothing but a login); answered by CancelReady, or by CancelDone with NotSent, KeyShared or Refused.
+	Carry(o Order, s Server, by Means)
+	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, or the statement and reads its reply,
+	// answered by CancelDone; false closes the connection unused and is not answered.
 	Go(o Order, write bool)
 	// Admit answers LoginAsked and Passed. The verdict's slices belong to the caller of LoginAsked from then on.
 	Admit(l Login, v Verdict)
@@ -126,7 +126,9 @@ type Verdict struct {
 type ServerInfo struct {
 	Params []wire.Param // ParameterStatus, in order
 	PID    uint32       // 0 when there was no BackendKeyData
-	HasKey bool         // whether a cancel can be carried
+	HasKey bool         // whether a cancel can be carried by its key
+	Dummy  string       // why not, where it gave a key that is none, for people; empty: it gave a key, or nothing
+	Known  bool         // it said who it is, so that a statement can mean it
 	Extras bool         // whether it took idle_session_timeout=0 and client_connection_check_interval
 	TLS    string       // version and cipher, for people; empty: in clear
 	Addr   string       // the IP address that it was reached at; empty: none
@@ -162,4 +164,15 @@ const (
 	Broken
 	// KeyShared: no byte was written, because another server has the same key by now: the request could mean either.
 	KeyShared
+	// Refused: the server answered that it does not carry it out, or does not let us in to ask for it. Nothing was done.
+	Refused
+)
+
+// Means is how an order is carried.
+type Means uint8
+
+// The means.
+const (
+	ByKey Means = iota // a CancelRequest
+	BySQL              // a statement on a connection of its own (cancel_fallback = sql)
 )

@@ -27,6 +27,8 @@ const (
 	BugOldAddressKept          // a server is handed on though its host has other addresses now
 	BugFailingChosen           // an upstream that fails is chosen though another is up
 	BugStartupKept             // a server goes on with the unreported startup values of another client
+	BugSettleIgnored           // the fence falls with EOF, whatever cancel_settle says
+	BugNoFenceForSQL           // nothing keeps a server still while a statement that cancels is on its way
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

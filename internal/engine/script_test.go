@@ -22,14 +22,14 @@ import (
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
 //	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
 //	resolved HOST ADDR ...            a name has these addresses now
-//	dialed sN [keyless] [extras] [addr=A]   a server is there; what it reports besides is the input
+//	dialed sN [keyless] [known] [extras] [addr=A]   a server is there; what it reports besides is the input
 //	dial-failed sN [code=C | unable]  the input is the message
 //	client cN [bytes=N], server sN [bytes=N] [more]   bytes arrive; what is cut off comes first the next time
 //	closed cN | sN                    the peer has gone
 //	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
-//	ready oN, done oN delivered | broken | not-sent   how carrying an order goes
+//	ready oN, done oN delivered | broken | not-sent | refused | shared   how carrying an order goes
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
-//	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N]
+//	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N] [fallback=WAY,...] [settle=D]
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used; cN gets none
 //	tick D, drain, grant N, state
@@ -105,6 +105,7 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 		d.Balance = config.Give(config.InOrder)
 	}
 	td.MaybeScanArgs(t, "forced", &d.User)
+	td.MaybeScanArgs(t, "fallback", &d.Cancel.Fallback)
 	for name, size := range map[string]*config.Override[int]{"db-size": &d.PoolSize, "user-size": &u.PoolSize} {
 		if size.Given = td.HasArg(name); size.Given {
 			td.ScanArgs(t, name, &size.Value)
@@ -117,7 +118,7 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 			mode.Value = map[string]config.Mode{"session": config.Session, "transaction": config.Transaction, "statement": config.Statement, "passthrough": config.Passthrough}[word]
 		}
 	}
-	for name, wait := range map[string]*config.Override[time.Duration]{"db-query-wait": &d.QueryWait, "user-query-wait": &u.QueryWait, "db-idle": &d.ServerIdle} {
+	for name, wait := range map[string]*config.Override[time.Duration]{"db-query-wait": &d.QueryWait, "user-query-wait": &u.QueryWait, "db-idle": &d.ServerIdle, "settle": &d.Cancel.Settle} {
 		if wait.Given = td.HasArg(name); wait.Given {
 			var s string
 			td.ScanArgs(t, name, &s)
@@ -266,7 +267,7 @@ func (w *world) answerDial(t *testing.T, td *datadriven.TestData) {
 	}
 	if td.Cmd == "dialed" {
 		td.MaybeScanArgs(t, "addr", &w.at)
-		w.dialed(n, !td.HasArg("keyless"), td.HasArg("extras"), params(td.Input))
+		w.dialedAs(n, !td.HasArg("keyless"), td.HasArg("extras"), td.HasArg("known"), params(td.Input))
 		return
 	}
 	f := Failure{Message: td.Input, Unable: td.HasArg("unable")}
@@ -321,7 +322,7 @@ func (w *world) cancel(t *testing.T, td *datadriven.TestData) {
 		w.e.CancelReady(w.now, Order(n))
 	case "done":
 		delete(w.orders, Order(n))
-		w.e.CancelDone(w.now, Order(n), map[string]Result{"delivered": Delivered, "broken": Broken, "not-sent": NotSent}[td.CmdArgs[1].Key])
+		w.e.CancelDone(w.now, Order(n), map[string]Result{"delivered": Delivered, "broken": Broken, "not-sent": NotSent, "refused": Refused, "shared": KeyShared}[td.CmdArgs[1].Key])
 	case "cancel":
 		k := w.keys[td.CmdArgs[1].Key]
 		r := CancelRequest{PID: k.pid, Key: append([]byte(nil), k.key...), ReadAt: w.now}

@@ -127,6 +127,7 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	}
 	s.phase = cleaning
 	e.out.Emit(event.ServerOpened{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey, As: s.as})
+	e.dummyKey(s, info.Dummy)
 	if s.sole != nil {
 		e.soleDialed(s)
 		e.staff(p)

@@ -18,6 +18,7 @@ type upstream struct {
 	addrs   []string // that the host has, if it is a name that was looked up; nil: not known
 	orders  int
 	waiting []*order
+	dummy   string // why what it gives for keys is none; empty: as far as is known it is one
 	health
 	opened
 }

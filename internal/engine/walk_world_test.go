@@ -271,7 +271,7 @@ func (m *model) Close(c Conn, how How) {
 
 func (m *model) Dial(s Server, _ Target) { m.dials = append(m.dials, s) }
 
-func (m *model) Carry(o Order, s Server) {
+func (m *model) Carry(o Order, s Server, _ Means) {
 	for _, x := range m.servers {
 		if x.id == s {
 			m.orders = append(m.orders, &carried{id: o, server: x, state: "opening"})

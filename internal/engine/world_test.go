@@ -120,9 +120,13 @@ func (w *world) request(n int) Request {
 }
 
 func (w *world) dialed(n int, keyed, extras bool, more []wire.Param) {
+	w.dialedAs(n, keyed, extras, false, more)
+}
+
+func (w *world) dialedAs(n int, keyed, extras, known bool, more []wire.Param) {
 	c := MakeConn(uint32(100+n), 1)
 	w.name(fmt.Sprintf("s%d", n), c, shorthand.Client)
-	info := ServerInfo{HasKey: keyed, Extras: extras, Params: []wire.Param{
+	info := ServerInfo{HasKey: keyed, Extras: extras, Known: known, Params: []wire.Param{
 		{Name: "server_version", Value: "18.4"}, {Name: "TimeZone", Value: "UTC"}, {Name: "session_authorization", Value: "u"},
 	}}
 	if keyed {
@@ -178,8 +182,8 @@ func (w *world) Dial(s Server, t Target) {
 	w.dials = append(w.dials, int(s))
 }
 
-func (w *world) Carry(o Order, s Server) {
-	w.say("carry o%d to s%d", o, s)
+func (w *world) Carry(o Order, s Server, by Means) {
+	w.say("carry o%d to s%d%s", o, s, map[Means]string{BySQL: " by a statement"}[by])
 	w.orders[o] = 'c'
 }
 
@@ -239,6 +243,8 @@ func (w *world) Emit(e event.Event) {
 		w.say("refused: %s %s", e.Code, e.Reason)
 	case event.UpstreamFailing:
 		w.say("%s is left aside: %s", e.Upstream, e.Reason)
+	case event.DummyKey:
+		w.say("%s has no usable keys: %s", e.Upstream, e.Reason)
 	case event.UpstreamBack:
 		w.say("%s is back after %v", e.Upstream, e.After)
 	case event.Drained:

@@ -23,9 +23,10 @@ const (
 	Failed                      // could not be delivered within cancel_timeout
 	Forwarded                   // passed on unjudged, as it came: pool_mode = passthrough
 	Unsupported                 // nothing can be sent that would mean this client alone
+	SQL                         // as Cancelled, by a statement (cancel_fallback)
 )
 
-var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed", "forwarded", "unsupported"}
+var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed", "forwarded", "unsupported", "sql"}
 
 // String is the name used in logs and metrics.
 func (o Outcome) String() string { return outcomeNames[o] }
@@ -46,6 +47,12 @@ type CancelSettled struct {
 	Took           time.Duration
 	Reason         string // for people: why it failed
 	Cause          string // of a cancel of Cancello's own, as the setting or command is called; empty: a client asked
+}
+
+// DummyKey: what an upstream gives for cancel keys is none. Told once.
+type DummyKey struct {
+	Upstream string
+	Reason   string // for people
 }
 
 // ClientJoined: a client was let in.
@@ -97,6 +104,7 @@ type UpstreamBack struct {
 type Drained struct{}
 
 func (CancelSettled) event()   {}
+func (DummyKey) event()        {}
 func (ClientJoined) event()    {}
 func (ClientLeft) event()      {}
 func (ServerOpened) event()    {}

@@ -32,6 +32,8 @@ func writeLine(log *slog.Logger, e event.Event) {
 		log.Warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
 	case event.UpstreamFailing:
 		log.Warn("upstream left aside: the others serve", "remote", e.Upstream, "reason", e.Reason)
+	case event.DummyKey:
+		log.Warn("upstream gives no usable cancel key: cancels go by cancel_fallback", "remote", e.Upstream, "reason", e.Reason)
 	case event.UpstreamBack:
 		log.Info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
 	case event.Drained:
@@ -44,7 +46,7 @@ func writeLine(log *slog.Logger, e event.Event) {
 // cancelLevel is a warning where a request did not do what its sender wanted for a reason an operator can change.
 func cancelLevel(o event.Outcome) slog.Level {
 	switch o {
-	case event.Swallowed, event.Disconnected, event.Forged, event.Failed:
+	case event.Swallowed, event.Disconnected, event.Forged, event.Failed, event.Unsupported:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo

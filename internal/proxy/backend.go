@@ -24,8 +24,10 @@ type backend struct {
 	network config.Network // as its connection was opened with
 	host    string         // as configured, for what its certificate must say
 	conn    engine.Conn
-	orders  int  // being carried
-	closed  bool // the connection is gone
+	target  engine.Target
+	who     badge // nil where it was not asked
+	orders  int   // being carried
+	closed  bool  // the connection is gone
 }
 
 // The lengths a cancel key may have (protocol-message-formats-BackendKeyData).
@@ -37,7 +39,20 @@ const (
 // cancellable says whether a CancelRequest can mean this session and no other: it has a pid and a key which isn't
 // the zeros that some servers send in place of one.
 func (b *backend) cancellable() bool {
-	return b.pid != 0 && len(b.key) >= minKeyLen && len(b.key) <= maxKeyLen && len(bytes.Trim(b.key, "\x00")) > 0
+	return b.pid != 0 && len(b.key) >= minKeyLen && len(bytes.Trim(b.key, "\x00")) > 0
+}
+
+// dummy says why a key that was given is none; empty: it is one, or there was none.
+func (b *backend) dummy() string {
+	switch {
+	case len(b.key) == 0:
+		return ""
+	case b.pid == 0:
+		return "it gives 0 for the pid"
+	case len(bytes.Trim(b.key, "\x00")) == 0:
+		return "its cancel keys are zeros"
+	}
+	return ""
 }
 
 // sameKey says whether a CancelRequest for one would be for the other as well: there are servers that give one key
@@ -64,13 +79,14 @@ func address(t engine.Target) (network, addr string) {
 
 // serverReady hands a logged-in server connection over. On the loop.
 func (p *Proxy) serverReady(now time.Duration, s engine.Server, a *arrival) {
-	if a.bare {
-		p.own.bare[a.upstream] = true
+	if l := a.learned; l != (asking{}) {
+		known := p.own.asked[a.upstream]
+		p.own.asked[a.upstream] = asking{bare: known.bare || l.bare, old: known.old || l.old}
 	}
 	b := &a.backend
-	a.info.HasKey = b.cancellable()
+	a.info.HasKey, a.info.Dummy = b.cancellable(), b.dummy()
 	if p.shared(b) {
-		a.info.HasKey = false
+		a.info.HasKey, a.info.Dummy = false, "it gives the same cancel key to several connections"
 	}
 	b.conn = p.loop.Reserve()
 	p.own.servers[s] = b
@@ -82,7 +98,7 @@ func (p *Proxy) serverReady(now time.Duration, s engine.Server, a *arrival) {
 // shared says whether another open server has b's key. On the loop.
 func (p *Proxy) shared(b *backend) bool {
 	for _, other := range p.own.servers {
-		if other != b && !other.closed && b.sameKey(other) {
+		if other != b && !other.closed && len(b.key) > 0 && b.sameKey(other) {
 			return true
 		}
 	}
@@ -114,7 +130,7 @@ type arrival struct {
 	first    []byte // read behind ReadyForQuery
 	info     engine.ServerInfo
 	upstream string
-	bare     bool // it refused our startup parameters
+	learned  asking // what it refused
 
 	encrypted *loop.TLS // nil in clear
 }

@@ -17,13 +17,18 @@ type order struct {
 	decided chan bool // from Go: write, or drop. Holds one
 	timeout time.Duration
 	packet  []byte // the CancelRequest; secret
+	sql     string // the statement in its place; empty: none
 }
 
 // carry starts an order. On the loop, inside a call of the engine: the answer comes later, whatever it is.
-func (p *Proxy) carry(id engine.Order, s engine.Server) {
+func (p *Proxy) carry(id engine.Order, s engine.Server, by engine.Means) {
 	b := p.own.servers[s]
 	if b == nil { // gone, and its pid may already be another session's
 		p.refuse(id, engine.NotSent)
+		return
+	}
+	if by == engine.BySQL {
+		p.carrySQL(id, s, b)
 		return
 	}
 	if p.shared(b) {

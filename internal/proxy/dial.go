@@ -25,18 +25,11 @@ var extras = []wire.Param{
 	{Name: "client_connection_check_interval", Value: "10s"},
 }
 
-// dial opens and logs in a server connection and tells the engine how it went. bare: this upstream is known to
-// refuse the extras.
-func (p *Proxy) dial(s engine.Server, t engine.Target, bare bool) {
+// dial opens and logs in a server connection and tells the engine how it went.
+func (p *Proxy) dial(s engine.Server, t engine.Target, what asking) {
 	ctx, cancel := context.WithTimeout(p.ctx, t.Timeout)
 	defer cancel()
-	a, err := p.connect(ctx, t, bare)
-	var no *refusal
-	if errors.As(err, &no) && !bare && no.extras() {
-		if a, err = p.connect(ctx, t, true); err == nil {
-			a.bare = true
-		}
-	}
+	a, err := p.ask(ctx, t, what)
 	if err != nil {
 		f := failure(t, err)
 		p.loop.Post(func(now time.Duration) { p.engine.DialFailed(now, s, f) })
@@ -49,16 +42,16 @@ func (p *Proxy) dial(s engine.Server, t engine.Target, bare bool) {
 
 // connect dials and logs in, encrypted or in clear or one after the other, as sslmode says. The arrival's descriptor
 // belongs to the caller.
-func (p *Proxy) connect(ctx context.Context, t engine.Target, bare bool) (*arrival, error) {
+func (p *Proxy) connect(ctx context.Context, t engine.Target, what asking) (*arrival, error) {
 	secrets, ways, err := p.secrets(t)
 	if err != nil {
 		return nil, err
 	}
-	a, err := p.connectOnce(ctx, t, bare, secrets, ways[0])
+	a, err := p.connectOnce(ctx, t, what, secrets, ways[0])
 	if err == nil || len(ways) == 1 || !otherWay(err) {
 		return a, err
 	}
-	a, second := p.connectOnce(ctx, t, bare, secrets, ways[1])
+	a, second := p.connectOnce(ctx, t, what, secrets, ways[1])
 	if second == nil {
 		return a, nil
 	}
@@ -81,7 +74,7 @@ func (p *Proxy) secrets(t engine.Target) (*serverTLS, []way, error) {
 }
 
 // connectOnce dials and logs in once.
-func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, secrets *serverTLS, w way) (*arrival, error) {
+func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, what asking, secrets *serverTLS, w way) (*arrival, error) {
 	nc, encrypted, hangUp, err := p.open(ctx, t, secrets, w)
 	if err != nil {
 		return nil, err
@@ -90,15 +83,19 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, bare bool, sec
 	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted}
 	l.backend.network = p.config.Load().NetworkOf(t.Entry)
 	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
+	l.backend.target = t
 	if encrypted != nil {
 		l.nc, l.backend.tls = encrypted, secrets
 	}
 	l.r = bufio.NewReader(l.nc)
-	if err := l.run(bare); err != nil {
+	if err := l.run(what); err != nil {
+		return nil, err
+	}
+	if err := l.identify(); err != nil {
 		return nil, err
 	}
 	a := &arrival{backend: l.backend, first: unread(l.r), info: l.info, upstream: upstream(t), encrypted: encrypted}
-	a.info.Extras = !bare && !l.renegotiated
+	a.info.Extras = !what.bare && !l.renegotiated
 	a.info.PID, a.info.TLS = a.pid, tlsName(encrypted)
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		a.info.Addr = tcp.AddrPort().Addr().Unmap().String()
@@ -177,17 +174,18 @@ type serverLogin struct {
 	encrypted    *loop.TLS // nil in clear
 	auth         *auth.Login
 	authOK       bool
+	version      wire.Version
 	renegotiated bool // it took our startup parameters for protocol extensions
 	backend      backend
 	info         engine.ServerInfo
 	read         int // bytes so far
 }
 
-// run asks for protocol 3.0: 3.2 changes only the length of keys, which clients never see, and there are servers
-// that answer it with silence.
-func (l *serverLogin) run(bare bool) error {
+// run asks for what it is told to and goes on to ReadyForQuery.
+func (l *serverLogin) run(what asking) error {
 	params := []wire.Param{{Name: "user", Value: l.target.User}, {Name: "database", Value: l.target.Database}}
-	if !bare {
+	l.version = what.version(l.target)
+	if !what.bare {
 		params = append(params, extras...)
 	}
 	if l.target.Replication != "" {
@@ -199,7 +197,7 @@ func (l *serverLogin) run(bare bool) error {
 	l.auth = l.p.newLogin(l.target, nonce[:])
 	l.auth.Use(l.p.loginKeys.get(acc))
 	bind(l.auth, l.encrypted, l.secrets)
-	if _, err := l.nc.Write(wire.AppendStartup(nil, wire.V30, params)); err != nil {
+	if _, err := l.nc.Write(wire.AppendStartup(nil, l.version, params)); err != nil {
 		return err
 	}
 	for {

@@ -58,10 +58,10 @@ func TestDial(t *testing.T) {
 		{"PostgreSQL", fake.Config{}, info},
 		{"no key", fake.Config{Key: fake.NoKey}, with(func(i *engine.ServerInfo) { i.PID, i.HasKey = 0, false })},
 		{"empty key", fake.Config{Key: fake.EmptyKey}, with(func(i *engine.ServerInfo) { i.HasKey = false })},
-		{"zero key", fake.Config{Key: fake.ZeroKey}, with(func(i *engine.ServerInfo) { i.HasKey = false })},
-		{"short key", fake.Config{Key: fake.RandomKey(3)}, with(func(i *engine.ServerInfo) { i.HasKey = false })},
+		{"zero key", fake.Config{Key: fake.ZeroKey}, with(func(i *engine.ServerInfo) { i.HasKey, i.Dummy = false, "its cancel keys are zeros" })},
+		{"shortest key", fake.Config{Key: fake.RandomKey(4)}, info},
+		{"key of an odd length", fake.Config{Key: fake.RandomKey(7)}, info},
 		{"long key", fake.Config{Key: fake.RandomKey(256)}, info},
-		{"key too long", fake.Config{Key: fake.RandomKey(257)}, with(func(i *engine.ServerInfo) { i.HasKey = false })},
 		{"key first", fake.Config{KeyFirst: true}, info},
 		{"extras refused", fake.Config{Refuse: map[string]string{"idle_session_timeout": "42704"}}, with(func(i *engine.ServerInfo) { i.PID, i.Extras = 1002, false })},
 		{"one of the extras refused", fake.Config{Refuse: map[string]string{"client_connection_check_interval": "08P01"}}, with(func(i *engine.ServerInfo) { i.PID, i.Extras = 1002, false })},
@@ -185,6 +185,8 @@ func TestDialFails(t *testing.T) {
 		{"a row", answer(fake.Msg('R', 0), fake.Msg('D', uint16(0))), nil, "", "during login", 1},
 		{"key cut off", answer(fake.Msg('R', 0), fake.Msg('K', uint16(0))), nil, "", "cannot be read", 1},
 		{"parameter cut off", answer(fake.Msg('R', 0), fake.Msg('S', "name")), nil, "", "cannot be read", 1},
+		{"short key", fake.Config{Key: fake.RandomKey(3)}, nil, "", "a cancel key of 3 bytes", 1},
+		{"key too long", fake.Config{Key: fake.RandomKey(257)}, nil, "", "a cancel key of 257 bytes", 1},
 		{"another protocol", answer(fake.Msg('v', 0x00030002, 0)), nil, "", "wants protocol 3.2", 1},
 		{"Kerberos", answer(fake.Msg('R', 7)), nil, "", "Kerberos", 1},
 		{"silence", fake.Config{Greet: func(s *fake.Session) { s.Read() }}, func(t *engine.Target) { t.Timeout = 30 * time.Millisecond },
@@ -329,7 +331,7 @@ func TestDialThroughUnixSocket(t *testing.T) {
 	if !w.connected(1, to).info.HasKey {
 		t.Error("no key")
 	}
-	w.on(func(time.Duration) { w.out.Carry(1, 1) })
+	w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
 	if d := next(t, w.done, "the end of the order"); d.result != engine.Delivered {
 		t.Errorf("result %v", d.result)
 	}

@@ -86,7 +86,7 @@ func FuzzServerLogin(f *testing.F) {
 		ctx, cancel := context.WithTimeout(context.Background(), fake.Patience)
 		defer cancel()
 		l := &serverLogin{p: p, ctx: ctx, nc: ours, r: bufio.NewReader(ours), target: c}
-		if err := l.run(false); isTimeout(err) {
+		if err := l.run(asking{}); isTimeout(err) {
 			t.Fatal("it hangs")
 		}
 	})

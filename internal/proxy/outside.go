@@ -17,12 +17,13 @@ var _ engine.Outside = outside{}
 
 // Dial opens a server connection off the loop.
 func (o outside) Dial(s engine.Server, t engine.Target) {
-	bare := o.p.own.bare[upstream(t)] || t.Replication != ""
-	o.p.running.Go(func() { o.p.dial(s, t, bare) })
+	what := o.p.own.asked[upstream(t)]
+	what.bare = what.bare || t.Replication != ""
+	o.p.running.Go(func() { o.p.dial(s, t, what) })
 }
 
 // Carry opens the connection for a cancel off the loop.
-func (o outside) Carry(id engine.Order, s engine.Server) { o.p.carry(id, s) }
+func (o outside) Carry(id engine.Order, s engine.Server, by engine.Means) { o.p.carry(id, s, by) }
 
 // Go decides what becomes of an opened one. While it was opened another server may have come with the same key.
 func (o outside) Go(id engine.Order, write bool) {
@@ -31,7 +32,7 @@ func (o outside) Go(id engine.Order, write bool) {
 		return
 	}
 	delete(o.p.own.orders, id)
-	if write && o.p.shared(ord.server) {
+	if write && ord.sql == "" && o.p.shared(ord.server) {
 		write = false
 		o.p.refuse(id, engine.KeyShared)
 	}

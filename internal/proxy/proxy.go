@@ -78,8 +78,8 @@ type Proxy struct {
 		orders   map[engine.Order]*order
 		servers  map[engine.Server]*backend
 		serverOf map[engine.Conn]engine.Server
-		// bare are the upstreams that refuse our startup parameters, by host and port as configured.
-		bare map[string]bool
+		// asked is what upstreams are asked for that refuse more, by host and port as configured.
+		asked map[string]asking
 	}
 }
 
@@ -107,7 +107,7 @@ func New(s Settings) (*Proxy, error) {
 	p.own.orders = map[engine.Order]*order{}
 	p.own.servers = map[engine.Server]*backend{}
 	p.own.serverOf = map[engine.Conn]engine.Server{}
-	p.own.bare = map[string]bool{}
+	p.own.asked = map[string]asking{}
 	p.engine = s.Engine(outside{Loop: l, p: p})
 	return p, nil
 }
@@ -177,7 +177,7 @@ func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 	p.fds.refresh()
 	p.lobby.resize(p.fds.room(&c))
 	p.loop.Post(func(now time.Duration) {
-		clear(p.own.bare)
+		clear(p.own.asked)
 		p.engine.Reconfigure(now, c)
 	})
 }

@@ -35,13 +35,14 @@ func (l *serverLogin) message() (typ byte, body []byte, err error) {
 // cutOff words the end of a connection in the middle of a login.
 func cutOff(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it closed the connection during login")
+		return errCutOff
 	}
 	return err
 }
 
 // take acts on one message and says whether the login is over. BackendKeyData may come anywhere behind
-// AuthenticationOk, or not at all, with a key of any length.
+// AuthenticationOk, or not at all, with a key of any length that there may be. Of two
+// the last one counts.
 func (l *serverLogin) take(typ byte, body []byte) (ready bool, err error) {
 	switch typ {
 	case wire.MsgErrorResponse:
@@ -68,6 +69,9 @@ func (l *serverLogin) take(typ byte, body []byte) (ready bool, err error) {
 		if !ok {
 			return false, errors.New("it sent a BackendKeyData that cannot be read")
 		}
+		if n := len(key); n > 0 && (n < minKeyLen || n > maxKeyLen) {
+			return false, fmt.Errorf("it sent a cancel key of %d bytes: there are those of %d to %d, and servers without any", n, minKeyLen, maxKeyLen)
+		}
 		l.backend.pid, l.backend.key = pid, append([]byte(nil), key...)
 	case wire.MsgReadyForQuery:
 		return true, nil
@@ -77,16 +81,22 @@ func (l *serverLogin) take(typ byte, body []byte) (ready bool, err error) {
 	return false, nil
 }
 
-// negotiate accepts a NegotiateProtocolVersion that says 3.0, which is what was asked for. It is not expected, but
-// there are servers that send it when they don't know a startup parameter (and some that send the minor alone).
+// negotiate accepts a NegotiateProtocolVersion that says what was asked for or less. It is expected of a server that
+// knows nothing newer than 3.0, where 3.2 was asked for; and there are servers that send it when they don't know a startup
+// parameter (and some that send the minor alone).
 func (l *serverLogin) negotiate(body []byte) error {
 	if len(body) < 4 {
 		return errors.New("it sent a NegotiateProtocolVersion that cannot be read")
 	}
-	if v := wire.Version(binary.BigEndian.Uint32(body)); v != wire.V30 && v != 0 {
-		return fmt.Errorf("it wants protocol %v, and 3.0 was asked for", v)
+	v := wire.Version(binary.BigEndian.Uint32(body))
+	if v < 1<<16 {
+		v |= wire.V30
 	}
-	l.renegotiated = true
+	if v != wire.V30 && v != l.version {
+		return fmt.Errorf("it wants protocol %v, and %v was asked for", v, l.version)
+	}
+	l.renegotiated = l.renegotiated || v == l.version || len(body) >= 8 && binary.BigEndian.Uint32(body[4:]) > 0
+	l.version = v
 	return nil
 }
 

@@ -35,6 +35,8 @@ func TestBugsAreFound(t *testing.T) {
 		{"a dial that takes long waited for", engine.BugLateAwaited, "P5"},
 		{"handed on at an old address", engine.BugOldAddressKept, "P8"},
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
+		{"the fence of an early closer falls at once", engine.BugSettleIgnored, "P1"},
+		{"no fence for a statement that cancels", engine.BugNoFenceForSQL, "P1"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

@@ -10,7 +10,9 @@ import (
 // order is one cancel on its way to a server.
 type order struct {
 	id      engine.Order
-	conn    *conn // of the server
+	by      engine.Means
+	counted []*ticket // that it went out for
+	conn    *conn     // of the server
 	backend *backend
 	asked   time.Duration
 	ready   bool
@@ -26,25 +28,28 @@ type order struct {
 }
 
 // Carry opens a connection for a cancel.
-func (g *gate) Carry(id engine.Order, s engine.Server) {
+func (g *gate) Carry(id engine.Order, s engine.Server, by engine.Means) {
 	w := g.w
 	k := g.servers[s]
 	if k == nil {
 		w.violate("contract", "cancel %d is to be carried to server %d, which is gone", id, s)
 	}
-	if w.pm.keyless {
+	if w.pm.keyless && by == engine.ByKey {
 		w.violate("contract", "cancel %d is to be carried to server %d, which gave no key", id, s)
+	}
+	if by == engine.BySQL && !w.k.statement {
+		w.violate("contract", "cancel %d is to be carried to server %d by a statement, which nobody allowed", id, s)
 	}
 	if old := g.orders[id]; old != nil && !old.done { // an order may go again once it is done
 		w.violate("contract", "order %d is carried twice at once", id)
 	}
-	o := &order{id: id, conn: k, asked: w.now}
+	o := &order{id: id, conn: k, asked: w.now, by: by}
 	if k != nil {
 		o.backend = k.backend
 		w.tracef("engine: carry order %d to %s", id, k.name())
 	}
 	g.orders[id] = o
-	g.wire = slices.DeleteFunc(g.wire, func(o *order) bool { return o.done })
+	g.wire = slices.DeleteFunc(g.wire, func(o *order) bool { return o.done && !o.onWire })
 	g.wire = append(g.wire, o)
 	w.checkCarries()
 	d := w.between(100*time.Microsecond, 5*time.Millisecond)
@@ -55,6 +60,9 @@ func (g *gate) Carry(id engine.Order, s engine.Server) {
 	case w.fault(w.k.badCarries / 3):
 		w.faults.carries++
 		w.after(d, func() { g.carried(o, engine.NotSent) })
+	case by == engine.BySQL && w.fault(w.k.badCarries/3): // it does not let us in
+		w.faults.carries++
+		w.after(d, func() { g.carried(o, engine.Refused) })
 	default:
 		if w.fault(w.k.badCarries / 3) {
 			d = w.between(0, 2*w.k.config.Cancel.Timeout/3)
@@ -73,7 +81,16 @@ func (g *gate) carried(o *order, r engine.Result) {
 		return
 	}
 	o.done = true
-	o.onWire = false
+	if settle := g.w.k.config.Databases[0].Cancel.Settle; r == engine.Delivered && settle.Given {
+		g.w.after(settle.Value-time.Microsecond, func() { o.onWire = false })
+	} else {
+		o.onWire = false
+	}
+	if r == engine.Refused { // nothing was done
+		for _, t := range o.counted {
+			t.wrote--
+		}
+	}
 	g.w.tracef("order %d is done: %d", o.id, r)
 	g.enter(func() { g.m.CancelDone(g.w.now, o.id, r) })
 }
@@ -119,6 +136,10 @@ func (g *gate) Go(id engine.Order, write bool) {
 	}
 	w.after(limit, func() { g.carried(o, engine.Broken) })
 	w.after(way, func() {
+		if o.by == engine.BySQL && (o.backend == nil || o.backend.state == bDead) { // nobody has that pid and that beginning
+			w.after(w.between(w.k.minDelay, w.k.maxDelay), func() { g.carried(o, engine.Refused) })
+			return
+		}
 		w.pm.cancel(o.backend, s, func() {
 			w.after(w.between(w.k.minDelay, w.k.maxDelay), func() { g.carried(o, engine.Delivered) })
 		})

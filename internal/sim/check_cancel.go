@@ -93,6 +93,7 @@ func (w *World) checkGo(o *order) {
 		for _, t := range w.tickets {
 			if t.open() && t.client == c {
 				t.wrote++
+				o.counted = append(o.counted, t)
 			}
 		}
 		return
@@ -265,7 +266,10 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 		return
 	}
 	switch said {
-	case event.Cancelled:
+	case event.SQL, event.Cancelled:
+		if w.k.statement != (said == event.SQL) {
+			w.violate("P3", "ticket %d is settled as %s", t.id, said)
+		}
 		if u.raisedAt == 0 && u.told != "57014" || u.orders == 0 {
 			w.violate("P3", "ticket %d is settled as cancelled, but nothing ended unit %d with 57014 after a send", t.id, u.serial)
 		}

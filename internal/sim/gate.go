@@ -220,7 +220,7 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 		k.server, k.backend, b.conn = s, b, k
 		k.end, k.adopted, near.owner = near, true, k
 		g.servers[s] = k
-		info := engine.ServerInfo{PID: uint32(b.pid), HasKey: !w.pm.keyless, Addr: addr, Extras: w.pm.checks}
+		info := engine.ServerInfo{PID: uint32(b.pid), HasKey: !w.pm.keyless, Known: w.k.statement, Addr: addr, Extras: w.pm.checks}
 		if w.pm.keyless {
 			info.PID = 0
 		}

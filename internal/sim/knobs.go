@@ -57,7 +57,9 @@ type Knobs struct {
 	crowded  bool // more clients than max_client_conn
 
 	twice, keyless, checks bool
-	spareConns             int // servers that upstream allows beyond the pool
+	statement              bool          // servers without a key are cancelled by a statement
+	early                  time.Duration // a cancel's connection is closed up to so long before the signal
+	spareConns             int           // servers that upstream allows beyond the pool
 }
 
 // drawKnobs makes the knobs of a seed.
@@ -152,14 +154,34 @@ func drawKnobs(seed uint64) Knobs {
 	k.pauses = w.some(0.2, 4)
 	w.drawHosts(&k, &cfg)
 	k.startups = w.some(0.6, 1)
-	if k.badDials > 0 {
-		k.slowTries = w.some(0.4, 0.3)
-	}
+	k.slowTries = w.slowTries(&k)
 	k.config = cfg
 	w.drawLimits(&k)
 	k.moves = w.some(0.2, 3)
+	w.drawCancels(&k)
 	k.drawBounds(seed)
 	return k
+}
+
+// slowTries is how often a query of the gate's own takes long, where dials do.
+func (w *World) slowTries(k *Knobs) float64 {
+	if k.badDials == 0 {
+		return 0
+	}
+	return w.some(0.4, 0.3)
+}
+
+// drawCancels decides how servers take cancels that are not PostgreSQL.
+func (w *World) drawCancels(k *Knobs) {
+	c := &k.config.Databases[0].Cancel
+	if k.keyless = k.keyless || w.chance(0.04); k.keyless && w.chance(0.6) {
+		k.statement = true
+		c.Fallback = "sql,disconnect"
+	}
+	if !k.keyless && w.chance(0.1) {
+		k.early = w.between(time.Millisecond, 30*time.Millisecond)
+		c.Settle = config.Give(k.early + time.Millisecond)
+	}
 }
 
 // drawHosts decides where the database is.

@@ -76,11 +76,11 @@ func (m *mutant) Closed(now time.Duration, c engine.Conn, err error) {
 	}
 }
 
-func (m *mutant) Carry(o engine.Order, s engine.Server) {
+func (m *mutant) Carry(o engine.Order, s engine.Server, by engine.Means) {
 	if m.carry != nil {
 		s = m.carry(m, s)
 	}
-	m.Outside.Carry(o, s)
+	m.Outside.Carry(o, s, by)
 }
 
 // nextHost is a server at another host than s, as if a cancel went to the next one of a list.

@@ -8,9 +8,10 @@ import (
 // postmaster is the upstream: it forks backends and carries signals to them.
 type postmaster struct {
 	w        *World
-	twice    bool // signals twice for one request, as PostgreSQL up to 17
-	keyless  bool // never sends a BackendKeyData
-	checks   bool // took client_connection_check_interval
+	twice    bool          // signals twice for one request, as PostgreSQL up to 17
+	keyless  bool          // never sends a BackendKeyData
+	early    time.Duration // closes a request's connection up to so long before it acts
+	checks   bool          // took client_connection_check_interval
 	maxConns int
 	backends []*backend
 	forked   int
@@ -39,6 +40,15 @@ func (p *postmaster) gone(b *backend) {
 // by then.
 func (p *postmaster) cancel(b *backend, s *signal, eof func()) {
 	w := p.w
+	if p.early > 0 {
+		w.after(w.between(0, 4*time.Millisecond), eof)
+		w.after(w.between(0, p.early), func() {
+			if b != nil {
+				b.interrupt(s)
+			}
+		})
+		return
+	}
 	gap := time.Duration(0)
 	if b != nil {
 		b.interrupt(s)

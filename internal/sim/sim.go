@@ -55,7 +55,7 @@ func Run(seed uint64, o Options) Result {
 	w := newWorld(seed, k, t)
 	w.onlyHits = o.OnlyHits
 	w.tracef("seed %d: %+v", seed, k)
-	w.pm = &postmaster{w: w, twice: k.twice, keyless: k.keyless, checks: k.checks, maxConns: max(1, k.config.Pool.DefaultSize+k.spareConns)}
+	w.pm = &postmaster{w: w, twice: k.twice, keyless: k.keyless, early: k.early, checks: k.checks, maxConns: max(1, k.config.Pool.DefaultSize+k.spareConns)}
 	if o.Machine != nil {
 		w.gate = &gate{w: w, servers: make(map[engine.Server]*conn), orders: make(map[engine.Order]*order)}
 		w.gate.settings.live, w.gate.at = k.config, k.config.Databases[0]
