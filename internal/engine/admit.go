@@ -99,11 +99,12 @@ func (e *Engine) loginWaited(c *client) {
 		if limit > 0 {
 			connect = min(connect, limit-waited)
 		} // else client_login_timeout bounds it
+		c.fullAt = e.now
 		e.after(connect, func() { e.loginWaited(c) })
 		return
 	}
-	if waited < connect { // the room that it waited for has come
-		e.after(connect-waited, func() { e.loginWaited(c) })
+	if tried := e.now - max(c.clock.joined, c.fullAt); tried < connect { // the room that it waited for has come
+		e.after(connect-tried, func() { e.loginWaited(c) })
 		return
 	}
 	e.refuseLogin(c, sqlstate.NoServer(c.pool.trouble()).Fatal())
