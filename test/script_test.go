@@ -17,6 +17,7 @@ import (
 // nothing. First come the directives:
 //
 //	only WORD...             run in this pool_mode, or on this version: session, transaction, 15, 18
+//	also statement           run in statement mode, too: it has no transaction blocks
 //	setup SQL                run past the gate by the superuser, before each run
 //	mask REGEXP              what it finds in a message becomes *
 //	fields LETTERS           of an ErrorResponse these fields are compared, the others are the server's own business
@@ -45,6 +46,7 @@ import (
 type script struct {
 	name    string
 	only    []string
+	also    bool // in statement mode
 	setup   []string
 	masks   []*regexp.Regexp
 	fields  string
@@ -86,8 +88,11 @@ func readScript(path string) (*script, error) {
 
 // runs tells whether the script is for this mode and version.
 func (s *script) runs(major int, mode string) bool {
+	if mode == "statement" && !s.also {
+		return false
+	}
 	for _, word := range s.only {
-		other := word != mode && (word == "session" || word == "transaction")
+		other := word != mode && (word == "session" || word == "transaction") && mode != "statement"
 		if n, err := strconv.Atoi(word); other || err == nil && n != major {
 			return false
 		}
@@ -100,6 +105,8 @@ func (s *script) take(verb, rest string, out []byte) ([]byte, error) {
 	switch verb {
 	case "only":
 		s.only = append(s.only, strings.Fields(rest)...)
+	case "also":
+		s.also = rest == "statement"
 	case "setup":
 		s.setup = append(s.setup, rest)
 	case "mask":

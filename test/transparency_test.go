@@ -24,7 +24,7 @@ const minScripts = 90
 // its server away whenever it can, and leaves a statement of its own there.
 func TestTransparency(t *testing.T) {
 	scripts := readScripts(t)
-	each(t, func(t *testing.T, major int, mode string) {
+	everyMode(t, func(t *testing.T, major int, mode string) {
 		c := pgtest.Start(t, major)
 		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "")}, mode: mode, size: 2})
 		for _, s := range scripts {
@@ -59,7 +59,7 @@ func TestTransparencyOverTLS(t *testing.T) {
 	scripts := readScripts(t)
 	a := fake.NewAuthority(t)
 	over := overTLS(&tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1"})
-	each(t, func(t *testing.T, major int, mode string) {
+	everyMode(t, func(t *testing.T, major int, mode string) {
 		c := encrypted(t, a, major, false)
 		_, set := front(a, "require")
 		g := startGate(t, gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=require"}, mode: mode, size: 2, set: set})
@@ -288,5 +288,13 @@ func TestRival(t *testing.T) {
 	}
 	if len(pids) != 2 {
 		t.Errorf("%d servers met, want 2", len(pids))
+	}
+}
+
+// everyMode is each with statement mode besides, which few scripts are for.
+func everyMode(t *testing.T, f func(t *testing.T, major int, mode string)) {
+	each(t, f)
+	for _, major := range majors {
+		t.Run(fmt.Sprintf("%d statement", major), func(t *testing.T) { f(t, major, "statement") })
 	}
 }
