@@ -132,7 +132,7 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 func (m *model) Clients(context.Context) ([]event.ClientState, error) {
 	return []event.ClientState{
 		{PID: 1073741825, User: "ann", Database: "shop", Remote: "192.0.2.7:40001", State: "active", ConnectedAt: 40 * time.Second,
-			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql", TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256", Statements: 3, Local: "192.0.2.1:6432"},
+			RequestAt: 99 * time.Second, Server: 5, ApplicationName: "psql", TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256", Statements: 3, Local: "192.0.2.1:6432", Replication: "logical"},
 		{PID: 1073741826, User: "ann", Database: "shop", Remote: "[2001:db8::1]:40002", State: "waiting", ConnectedAt: 50 * time.Second,
 			Wait: 1_500_250 * time.Microsecond},
 	}, nil
@@ -145,7 +145,8 @@ func (m *model) Servers(context.Context) ([]event.ServerState, error) {
 	m.closing--
 	return []event.ServerState{
 		{Server: 5, User: "ann", Database: "shop", Remote: "db.example.com:5432", State: "active", DialedAt: 41 * time.Second,
-			RequestAt: 99 * time.Second, PID: 4711, Client: 1073741825, ApplicationName: "psql", Statements: 2, CloseNeeded: closing},
+			RequestAt: 99 * time.Second, PID: 4711, Client: 1073741825, ApplicationName: "psql", Statements: 2, CloseNeeded: closing,
+			Local: "192.0.2.1:40010", Replication: "logical"},
 		{Server: 6, User: "bob", Database: "other", Remote: "/run/postgresql:5433", State: "new", DialedAt: 98 * time.Second},
 		{Server: 7, User: "bob", Database: "other", Remote: "/run/postgresql:5433", State: "idle", DialedAt: 97 * time.Second},
 	}, nil

@@ -82,10 +82,18 @@ func (c *Console) showClients(ctx context.Context, t *table) error {
 	for _, s := range list {
 		host, port := address(s.Remote)
 		localHost, localPort := address(s.Local)
-		t.add("C", s.User, s.Database, "none", s.State, host, port, orNil(localHost), localPort, when(s.ConnectedAt), when(s.RequestAt),
+		t.add("C", s.User, s.Database, orNone(s.Replication), s.State, host, port, orNil(localHost), localPort, when(s.ConnectedAt), when(s.RequestAt),
 			seconds(s.Wait), micros(s.Wait), n(0), number(uint64(s.PID)), number(s.Server), n(0), s.TLS, s.ApplicationName, n(s.Statements), int64(s.PID))
 	}
 	return nil
+}
+
+// orNone is the word for no replication.
+func orNone(kind string) string {
+	if kind == "" {
+		return "none"
+	}
+	return kind
 }
 
 // number is an id as a text; 0 is none.
@@ -107,7 +115,8 @@ func (c *Console) showServers(ctx context.Context, t *table) error {
 	}
 	for _, s := range list {
 		host, port := address(s.Remote)
-		t.add("S", s.User, s.Database, "none", s.State, host, port, nil, nil, when(s.DialedAt), when(s.RequestAt), n(0), n(0), truth(s.CloseNeeded),
+		localHost, localPort := address(s.Local)
+		t.add("S", s.User, s.Database, orNone(s.Replication), s.State, host, port, orNil(localHost), localPort, when(s.DialedAt), when(s.RequestAt), n(0), n(0), truth(s.CloseNeeded),
 			number(s.Server), number(uint64(s.Client)), int64(s.PID), s.TLS, s.ApplicationName, n(s.Statements), int64(s.Server))
 	}
 	return nil

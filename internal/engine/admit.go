@@ -32,7 +32,11 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	c.wishes, c.replication = wishes, sole
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	if p == nil {
-		e.deny(l, r, sqlstate.DatabaseNotConfigured(r.Database))
+		refusal := sqlstate.DatabaseNotConfigured(r.Database)
+		if sole != "" {
+			refusal = sqlstate.ReplicationNotConfigured(r.Database)
+		}
+		e.deny(l, r, refusal)
 		return
 	}
 	if e.disabled[r.Database] {

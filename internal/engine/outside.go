@@ -132,6 +132,7 @@ type ServerInfo struct {
 	Extras bool         // whether it took idle_session_timeout=0 and client_connection_check_interval
 	TLS    string       // version and cipher, for people; empty: in clear
 	Addr   string       // the IP address that it was reached at; empty: none
+	Local  string       // our own end, for people; empty: a Unix socket
 }
 
 // Failure is why no server connection came about.

@@ -142,7 +142,7 @@ func (e *Engine) Clients(now time.Duration) []event.ClientState {
 		s := event.ClientState{
 			PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote, State: c.state(),
 			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told), TLS: c.tls,
-			Statements: c.sess.Statements(), Local: c.local,
+			Statements: c.sess.Statements(), Local: c.local, Replication: replicationKind(c.replication),
 		}
 		if c.srv != nil {
 			s.Server = uint64(c.srv.id)
@@ -163,6 +163,10 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 			Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: srv.upstream.name, State: srv.state(e),
 			DialedAt: srv.dialedAt, RequestAt: srv.lastWrite, PID: srv.info.PID, ApplicationName: applicationName(srv.set), TLS: srv.info.TLS,
 		}
+		s.Local = srv.info.Local
+		if srv.sole != nil {
+			s.Replication = replicationKind(srv.sole.replication)
+		}
 		s.CloseNeeded = srv.misplaced() != "" || p.paused
 		if srv.shelf != nil {
 			s.Statements = srv.shelf.Len()
@@ -173,6 +177,17 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 		list = append(list, s)
 	}
 	return list
+}
+
+// replicationKind is the kind of replication that the startup parameter asks for, in PgBouncer's words; empty: none.
+func replicationKind(parameter string) string {
+	switch parameter {
+	case "":
+		return ""
+	case "database":
+		return "logical"
+	}
+	return "physical"
 }
 
 func applicationName(s *lease.Settings) string {

@@ -61,16 +61,23 @@ func (w *world) list(what string) string {
 	var b strings.Builder
 	if what == "clients" {
 		for _, c := range w.e.Clients(w.now) {
-			fmt.Fprintf(&b, "%s of %s from %s: %s, server %d, wait %v, joined %v, request %v, name %q\n", c.Database, c.User, c.Remote, c.State,
-				c.Server, c.Wait, c.ConnectedAt, c.RequestAt, c.ApplicationName)
+			fmt.Fprintf(&b, "%s of %s from %s: %s, server %d, wait %v, joined %v, request %v, name %q%s\n", c.Database, c.User, c.Remote, c.State,
+				c.Server, c.Wait, c.ConnectedAt, c.RequestAt, c.ApplicationName, replicating(c.Replication))
 		}
 		return b.String()
 	}
 	for _, s := range w.e.Servers(w.now) {
-		fmt.Fprintf(&b, "s%d, %s of %s at %s: %s, pid %d, client %t, dialed %v, request %v, name %q\n", s.Server, s.Database, s.User, s.Remote,
-			s.State, s.PID, s.Client != 0, s.DialedAt, s.RequestAt, s.ApplicationName)
+		fmt.Fprintf(&b, "s%d, %s of %s at %s: %s, pid %d, client %t, dialed %v, request %v, name %q%s\n", s.Server, s.Database, s.User, s.Remote,
+			s.State, s.PID, s.Client != 0, s.DialedAt, s.RequestAt, s.ApplicationName, replicating(s.Replication))
 	}
 	return b.String()
+}
+
+func replicating(kind string) string {
+	if kind == "" {
+		return ""
+	}
+	return ", " + kind + " replication"
 }
 
 // The bytes that pass are counted on the client's side.

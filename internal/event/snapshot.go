@@ -104,6 +104,7 @@ type ClientState struct {
 	Server                 uint64        // held; 0: none
 	Statements             int           // prepared by name, where Cancello follows them
 	Local                  string        // where it connected to
+	Replication            string        // physical or logical; empty: it is an ordinary client
 	ApplicationName        string
 	TLS                    string // version and cipher; empty: in clear
 }
@@ -119,6 +120,8 @@ type ServerState struct {
 	Client                 uint32        // the pid of the client that holds it; 0: none
 	Statements             int           // prepared on it by name, for whom Cancello follows them
 	CloseNeeded            bool          // it is closed as soon as nobody holds it
+	Local                  string        // where it was connected from; empty: not known, or a Unix socket
+	Replication            string        // physical or logical, as its client; empty: it is an ordinary one
 	ApplicationName        string
 	TLS                    string // version and cipher; empty: in clear
 }

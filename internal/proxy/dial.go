@@ -99,6 +99,7 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, what asking, s
 	a.info.PID, a.info.TLS = a.pid, tlsName(encrypted)
 	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		a.info.Addr = tcp.AddrPort().Addr().Unmap().String()
+		a.info.Local = nc.LocalAddr().String()
 	}
 	a.fd, err = p.detach(nc)
 	return a, err

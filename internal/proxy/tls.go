@@ -99,9 +99,9 @@ func minVersion(c *config.Config) uint16 {
 // clientConfig is for the server's side, ours, of connections from clients. There are no session tickets, as in
 // PostgreSQL: a resumed session would outlive the certificates it was made with.
 func clientConfig(c config.ClientTLS, version uint16) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	pair, err := keyPair("client_tls_cert_file", c.Cert, "client_tls_key_file", c.Key)
 	if err != nil {
-		return nil, fmt.Errorf("client_tls_cert_file = %q, client_tls_key_file = %q: %w", c.Cert, c.Key, fileReason(err))
+		return nil, err
 	}
 	t := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: version, NextProtos: []string{alpn}, SessionTicketsDisabled: true}
 	if c.Mode >= config.SSLVerifyCA {
@@ -135,13 +135,30 @@ func newServerTLS(c config.ServerTLS, d config.Database, version uint16) (*serve
 		s.verify = &v
 	}
 	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		pair, err := keyPair("sslcert (server_tls_cert_file)", c.Cert, "sslkey (server_tls_key_file)", c.Key)
 		if err != nil {
-			return nil, fmt.Errorf("sslcert = %q, sslkey = %q (server_tls_cert_file, server_tls_key_file): %w", c.Cert, c.Key, fileReason(err))
+			return nil, err
 		}
 		s.config.Certificates = []tls.Certificate{pair}
 	}
 	return s, nil
+}
+
+// keyPair reads a certificate and its key. A file that cannot be read is named alone: with both, nobody knows which it is.
+func keyPair(certSetting, cert, keySetting, key string) (tls.Certificate, error) {
+	chain, err := os.ReadFile(cert)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s = %q: %w", certSetting, cert, fileReason(err))
+	}
+	secret, err := os.ReadFile(key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s = %q: %w", keySetting, key, fileReason(err))
+	}
+	pair, err := tls.X509KeyPair(chain, secret)
+	if err != nil {
+		return pair, fmt.Errorf("%s = %q, %s = %q: %w", certSetting, cert, keySetting, key, err)
+	}
+	return pair, nil
 }
 
 func roots(setting, path string) (*x509.CertPool, error) {

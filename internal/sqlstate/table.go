@@ -95,6 +95,15 @@ func DatabaseNotConfigured(name string) Error {
 	return e
 }
 
+// ReplicationNotConfigured is DatabaseNotConfigured for who comes to replicate: libpq names a database for it of its own
+// accord, "replication".
+func ReplicationNotConfigured(name string) Error {
+	e := DatabaseNotConfigured(name)
+	e.Hint = "A replication connection is served by the database that it names, in dbname: name one that there is, or add " +
+		quote(name) + " to [databases]."
+	return e
+}
+
 // DatabaseDisabled: the console's DISABLE keeps new clients from a database.
 func DatabaseDisabled(name string) Error {
 	e := New(SeverityFatal, CodeCannotConnectNow, "database "+quote(name)+" is disabled")
