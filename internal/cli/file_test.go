@@ -66,7 +66,7 @@ pool_mode = transaction (default session)
 query_wait_timeout = 5s (default 2min)
 `, ""},
 		// Flags go before the file: its list of addresses, its entry of the same name; flags of their own go before --set.
-		{good + " --listen :7002 --listen :7003 --upstream postgres://root@other:7/shop --upstream postgres://third/more --set query_wait_timeout=9 " +
+		{good + " --listen :7002 --listen :7003 --upstream postgres://root@other:7/shop --upstream postgres://third/more --set query_wait_timeout=9 --http 9 " +
 			"--set pool_mode=session --pool-mode transaction --set default_pool_size=4 --set default_pool_size=5 --auth plain --auth-file " + dir + "/users.txt", 0,
 			`would listen on :7002 (auth plain, pool_mode transaction, 5 servers per database and user)
 would listen on :7003 (auth plain, pool_mode transaction, 5 servers per database and user)
@@ -75,6 +75,7 @@ database "shop" is on other, port 7, as user "root"
 database "more" is on third, port 5432, as each client's own user
 user "ann" has values of their own (pool_size 1)
 users in ` + dir + `/users.txt: 2
+http = 9 (default none)
 auth_type = plain (default trust)
 pool_mode = transaction (default session)
 default_pool_size = 5 (default 20)

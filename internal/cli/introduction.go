@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -62,7 +63,7 @@ func preview(c config.Config, users int) []string {
 	standard := config.Default()
 	standard.Listen, standard.Databases, standard.Users, standard.Auth.File = c.Listen, c.Databases, c.Users, c.Auth.File
 	for _, change := range config.Diff(&standard, &c) {
-		lines = append(lines, fmt.Sprintf("%s = %s (default %s)", change.Name, change.New, change.Old))
+		lines = append(lines, fmt.Sprintf("%s = %s (default %s)", change.Name, change.New, cmp.Or(change.Old, "none")))
 	}
 	return lines
 }
