@@ -25,6 +25,19 @@ const beat = 5 * time.Millisecond
 // query.
 const begun = 50 * time.Millisecond
 
+// repeatSwallowed sends one more request where the slow statement goes on: on a machine that is busy begun may not be
+// enough.
+func (r *runner) repeatSwallowed(ctx context.Context, b *Bench) error {
+	if r.s.holds('E', 'Z') {
+		return nil
+	}
+	if err := r.s.linger(b.Patience/4, 'E', 'Z'); err != nil || r.s.holds('E', 'Z') {
+		return nil // a session that has ended says so when it is read
+	}
+	_, err := b.CancelSession(ctx, AsSession, r.s)
+	return err
+}
+
 // newRunner logs in and finds out what is short and what is slow here.
 func (b *Bench) newRunner(ctx context.Context) (*runner, error) {
 	s, err := b.loginWithKey(ctx)
@@ -126,13 +139,11 @@ func raceTwice(ctx context.Context, b *Bench) Result {
 		for i := range errs {
 			both.Go(func() { _, errs[i] = b.CancelSession(ctx, AsSession, r.s) })
 		}
-		_, err := r.s.Await()
 		both.Wait()
-		for _, e := range errs {
-			if e != nil {
-				return e
-			}
+		if err := errors.Join(append(errs[:], r.repeatSwallowed(ctx, b))...); err != nil {
+			return err
 		}
+		_, err := r.s.Await()
 		return err
 	})
 }

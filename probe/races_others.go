@@ -148,6 +148,9 @@ func racePipelined(ctx context.Context, b *Bench) Result {
 		if _, err := b.CancelSession(ctx, AsSession, r.s); err != nil {
 			return broken(n, err)
 		}
+		if err := r.repeatSwallowed(ctx, b); err != nil {
+			return broken(n, err)
+		}
 		first, err := r.s.Await()
 		if err != nil {
 			return broken(n, err)

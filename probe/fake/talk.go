@@ -180,11 +180,11 @@ func orText(s, otherwise string) string {
 // copyIn takes data until its end, or until a cancel and then one more piece.
 func (c *Session) copyIn() bool {
 	k := c.server.knobs.Cancel
+	w := c.begin("copy-in") // before anybody can know of it
+	defer c.finish()
 	if !c.send(message('G', []byte{0, 0, 1, 0, 0})) {
 		return false
 	}
-	w := c.begin("copy-in")
-	defer c.finish()
 	for {
 		kind, _, err := readMessage(c.front)
 		if err != nil || kind == 'X' {
