@@ -9,6 +9,7 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/event"
+	"cancello/internal/key"
 )
 
 // stamp is a time in the form of PgBouncer.
@@ -209,7 +210,7 @@ func yesNo(b bool) string {
 }
 
 func cancelColumns() []column {
-	return columns("time", "addr", "#port", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason", "cause")
+	return columns("time", "addr", "#port", "#node", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason", "cause")
 }
 
 func (c *Console) showCancels(_ context.Context, t *table) error {
@@ -222,7 +223,11 @@ func (c *Console) showCancels(_ context.Context, t *table) error {
 		if s.Unit != 0 {
 			unit = int64(s.Unit)
 		}
-		t.add(s.at.UTC().Format("2006-01-02 15:04:05.000 MST"), host, port, orNil(s.Database), orNil(s.User), int64(s.PID), unit,
+		var node any // that gave the client its key
+		if of, _, ours := key.Split(s.PID); ours {
+			node = int64(of)
+		}
+		t.add(s.at.UTC().Format("2006-01-02 15:04:05.000 MST"), host, port, node, orNil(s.Database), orNil(s.User), int64(s.PID), unit,
 			orNil(s.Kind), s.Outcome.String(), n(s.Sends), float64(s.Took.Microseconds())/1000, orNil(s.Reason), orNil(s.Cause))
 	}
 	return nil

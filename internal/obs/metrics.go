@@ -54,7 +54,7 @@ func histogram(d *prometheus.Desc, h event.Histogram, labels ...string) promethe
 
 // What events are counted as.
 var (
-	cancels        = desc("cancels_total", "CancelRequests, and cancels of Cancello's own for clients that vanished, by outcome.", "outcome")
+	cancels        = desc("cancels_total", "CancelRequests, and cancels of Cancello's own, by outcome.", "outcome")
 	cancelDuration = desc("cancel_duration_seconds", "From the CancelRequest to its outcome, by outcome.", "outcome")
 	loginsRefused  = desc("logins_refused_total", "Clients that were not let in, by reason.", "reason")
 	clientsLeft    = desc("clients_left_total", "Clients that are gone.")

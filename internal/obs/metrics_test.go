@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"cancello/internal/event"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -70,6 +72,38 @@ func TestMetrics(t *testing.T) {
 		"cancello_server_connection_failures_total", "cancello_servers", "cancello_servers_closed_total", "cancello_servers_opened_total",
 		"cancello_upstream_up", "cancello_upstream_servers", "cancello_upstream_connection_failures_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// How long cancels took is told by outcome, each with its own histogram.
+func TestCancelDurations(t *testing.T) {
+	s := New(plain(io.Discard))
+	defer s.Close()
+	for _, took := range []time.Duration{time.Millisecond, 4 * time.Millisecond} {
+		s.Emit(event.CancelSettled{Outcome: event.Cancelled, Took: took})
+	}
+	s.Emit(event.CancelSettled{Outcome: event.Swallowed, Took: 10 * time.Second})
+	families, err := s.Registry("1", aSnapshot).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if h := m.GetHistogram(); f.GetName() == "cancello_cancel_duration_seconds" && h.GetSampleCount() > 0 {
+				below := uint64(0) // 2.5 ms
+				for _, b := range h.GetBucket() {
+					if b.GetUpperBound() == 0.0025 {
+						below = b.GetCumulativeCount()
+					}
+				}
+				got[m.GetLabel()[0].GetValue()] = fmt.Sprint(h.GetSampleCount(), below, h.GetSampleSum())
+			}
+		}
+	}
+	want := map[string]string{"cancelled": "2 1 0.005", "swallowed": "1 0 10"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("count, those below 2.5 ms, and sum (-want +got):\n%s", diff)
 	}
 }
 
