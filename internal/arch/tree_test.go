@@ -147,3 +147,17 @@ func report(t *testing.T, violations []string) {
 		t.Error(v)
 	}
 }
+
+// files are the names of what is in a folder, given as a path from the module's root.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(dir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
