@@ -66,10 +66,10 @@ pool_mode = transaction (default session)
 query_wait_timeout = 5s (default 2min)
 `, ""},
 		// Flags go before the file: its list of addresses, its entry of the same name; flags of their own go before --set.
-		{good + " --listen :7002 --listen :7003 --upstream postgres://root@other:7/shop --upstream postgres://third/more --set query_wait_timeout=9 --http 9 " +
+		{good + " --listen :7002 --listen :7003?client_keys=3.2 --upstream postgres://root@other:7/shop --upstream postgres://third/more --set query_wait_timeout=9 --http 9 " +
 			"--set pool_mode=session --pool-mode transaction --set default_pool_size=4 --set default_pool_size=5 --auth plain --auth-file " + dir + "/users.txt", 0,
 			`would listen on :7002 (auth plain, pool_mode transaction, 5 servers per database and user)
-would listen on :7003 (auth plain, pool_mode transaction, 5 servers per database and user)
+would listen on :7003 (auth plain, pool_mode transaction, 5 servers per database and user, client_keys 3.2)
 any other database is on localhost, port 5432, as user "app"
 database "shop" is on other, port 7, as user "root"
 database "more" is on third, port 5432, as each client's own user

@@ -8,13 +8,17 @@ import (
 	"cancello/internal/config"
 )
 
-// introduction says what is listened on, who is spoken to, and who has settings of their own. doing is "listening", or
-// what would be done.
+// introduction says what is listened on (addrs, in the order of listen), who is spoken to, and who has settings of their
+// own. doing is "listening", or what would be done.
 func introduction(doing string, addrs []string, c config.Config) []string {
 	var lines []string
-	for _, addr := range addrs {
-		lines = append(lines, fmt.Sprintf("%s on %s (auth %s, pool_mode %s, %d servers per database and user)",
-			doing, addr, c.Auth.Method, c.Pool.Mode, c.Pool.DefaultSize))
+	for i, l := range c.Listeners() {
+		keys := ""
+		if l.Keys.Given {
+			keys = ", client_keys " + l.Keys.Value.String()
+		}
+		lines = append(lines, fmt.Sprintf("%s on %s (auth %s, pool_mode %s, %d servers per database and user%s)",
+			doing, addrs[i], c.Auth.Method, c.Pool.Mode, c.Pool.DefaultSize, keys))
 	}
 	for _, d := range c.Databases {
 		name := fmt.Sprintf("database %q", d.Name)
@@ -56,7 +60,11 @@ func inBrackets(list []string) string {
 
 // preview is what --check says of a configuration without faults.
 func preview(c config.Config, users int) []string {
-	lines := introduction("would listen", c.Listen, c)
+	var addrs []string
+	for _, l := range c.Listeners() {
+		addrs = append(addrs, l.Said)
+	}
+	lines := introduction("would listen", addrs, c)
 	if c.Auth.File != "" {
 		lines = append(lines, fmt.Sprintf("users in %s: %d", c.Auth.File, users))
 	}

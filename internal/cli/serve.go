@@ -70,7 +70,7 @@ one stops at once.
 	fl := cmd.Flags()
 	fl.SortFlags = false
 	fl.StringArrayVar(&f.upstreams, "upstream", nil, "a PostgreSQL, as `DSN`: postgres://USER@HOST:PORT/DB (repeatable; needed without a file)")
-	fl.StringArrayVar(&f.listen, "listen", nil, "`ADDR` to listen on, as HOST:PORT (repeatable; default "+config.DefaultListen+")")
+	fl.StringArrayVar(&f.listen, "listen", nil, "`ADDR` to listen on, as HOST:PORT, or HOST:PORT?client_keys=always|3.2|never (repeatable; default "+config.DefaultListen+")")
 	fl.StringVar(&f.poolMode, "pool-mode", "", "when a server goes to another client: `MODE` is session, transaction, statement or passthrough (default session)")
 	fl.IntVar(&f.poolSize, "pool-size", 0, "servers per database and user: default_pool_size, `N` (default 20)")
 	fl.StringVar(&f.auth, "auth", "", "how clients prove who they are: `METHOD` is trust, plain, md5, scram-sha-256 or cert (default trust)")

@@ -314,14 +314,18 @@ func TestDescribe(t *testing.T) {
 }
 
 func TestListeners(t *testing.T) {
+	var none Override[KeyPolicy]
 	for _, c := range []struct {
 		listen []string
 		want   []Listener
 	}{
-		{[]string{"127.0.0.1:6432"}, []Listener{{"tcp", "127.0.0.1:6432"}}},
-		{[]string{"/run/x", "[::1]:7000"}, []Listener{{"unix", "/run/x/.s.PGSQL.7000"}, {"tcp", "[::1]:7000"}}},
-		{[]string{"127.0.0.1:0", "/run/x/", "@x"}, []Listener{{"tcp", "127.0.0.1:0"}, {"unix", "/run/x/.s.PGSQL.6432"}, {"unix", "@x/.s.PGSQL.6432"}}},
-		{[]string{"/run/x:1", "@x:2"}, []Listener{{"unix", "/run/x/.s.PGSQL.1"}, {"unix", "@x/.s.PGSQL.2"}}},
+		{[]string{"127.0.0.1:6432"}, []Listener{{"tcp", "127.0.0.1:6432", "127.0.0.1:6432", none}}},
+		{[]string{"/run/x", "[::1]:7000"}, []Listener{{"unix", "/run/x/.s.PGSQL.7000", "/run/x", none}, {"tcp", "[::1]:7000", "[::1]:7000", none}}},
+		{[]string{"127.0.0.1:0", "/run/x/", "@x"}, []Listener{{"tcp", "127.0.0.1:0", "127.0.0.1:0", none}, {"unix", "/run/x/.s.PGSQL.6432", "/run/x/", none}, {"unix", "@x/.s.PGSQL.6432", "@x", none}}},
+		{[]string{"/run/x:1", "@x:2"}, []Listener{{"unix", "/run/x/.s.PGSQL.1", "/run/x:1", none}, {"unix", "@x/.s.PGSQL.2", "@x:2", none}}},
+		{[]string{"127.0.0.1:7000?client_keys=3.2", "/run/x?client_keys=never", "@x:2?client_keys=always", "127.0.0.1:7001"}, []Listener{
+			{"tcp", "127.0.0.1:7000", "127.0.0.1:7000", Give(KeysSince32)}, {"unix", "/run/x/.s.PGSQL.7000", "/run/x", Give(KeysNever)},
+			{"unix", "@x/.s.PGSQL.2", "@x:2", Give(KeysAlways)}, {"tcp", "127.0.0.1:7001", "127.0.0.1:7001", none}}},
 	} {
 		conf := good()
 		conf.Listen = c.listen

@@ -26,8 +26,8 @@ func behind(list, more []setting[Config]) []setting[Config] {
 
 func beforeLimits() []setting[Config] {
 	return []setting[Config]{
-		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's, IPv4 and IPv6. A Unix socket by its folder, as in `/run/cancello`, or by `@NAME` in the abstract namespace: it is called `.s.PGSQL.PORT`, where PORT is that of the first TCP address unless it is said, as in `/run/cancello:6433`",
-			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT, folders of Unix sockets, and @NAME", list: func(c *Config) *[]string { return &c.Listen }},
+		{name: "listen", when: Restart, flag: "--listen", about: "addresses to listen on; without a host, as in `:6432`, all of this machine's, IPv4 and IPv6. A Unix socket by its folder, as in `/run/cancello`, or by `@NAME` in the abstract namespace: it is called `.s.PGSQL.PORT`, where PORT is that of the first TCP address unless it is said, as in `/run/cancello:6433`. Behind an address may stand `client_keys` of those who connect there, as in `0.0.0.0:6433?client_keys=3.2`: `always`, `3.2` or `never`",
+			absent: DefaultListen, allowed: "a list of addresses as HOST:PORT, folders of Unix sockets, and @NAME, each with ?client_keys=POLICY if need be", list: func(c *Config) *[]string { return &c.Listen }},
 		{name: "unix_socket_mode", when: Restart, about: "who may connect to the Unix sockets listened on, as for chmod",
 			allowed: "an octal number in quotes", refused: badMode, text: func(c *Config) *string { return &c.Socket.Mode }},
 		{name: "unix_socket_group", when: Restart, about: "the group that owns them", absent: "the process's own",
@@ -118,7 +118,7 @@ const maxPoolSize = 100_000
 // What is said of settings that are in more than one table.
 const (
 	aboutQueryWait  = "how long a query waits for a server before it is answered 53300"
-	aboutKeys       = "which clients get a cancel key, from their next login on: all; those of protocol 3.2, where it is known that a key may be missing; none. With `upstream` they get their server's own, which needs `pool_mode = \"passthrough\"` and one upstream address"
+	aboutKeys       = "which clients get a cancel key, from their next login on: all; those of protocol 3.2, where it is known that a key may be missing; none. With `upstream` they get their server's own, which needs `pool_mode = \"passthrough\"` and one upstream address. A database's own value goes before that of the address connected to (`listen`), because its server or its clients may depend on it, as with `upstream`; that goes before the general one"
 	aboutServerIdle = "an unused server is closed after that"
 	aboutRoots      = "who signs the certificates of servers, PEM: where it is given they are verified, whatever the mode"
 	allowedPath     = "the path of a file"

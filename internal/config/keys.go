@@ -30,6 +30,13 @@ func (k KeyPolicy) Gives(since32 bool) bool {
 	return true
 }
 
+// KeysFor is who gets a cancel key of those that connected where listener is said. The database's own value goes before it:
+// it is said because its server or its clients depend on it, as with KeysUpstream, and they do wherever they connect. The
+// general one is for where nothing is said.
+func (s *Share) KeysFor(listener Override[KeyPolicy]) KeyPolicy {
+	return s.OwnKeys.Or(listener.Or(s.GeneralKeys))
+}
+
 // ForeignKeys is the one database entry whose servers' own keys clients hold, if there is one: a CancelRequest with a
 // key that cannot be ours is for its upstream. With several entries they have one address, so any of them will do.
 func (c *Config) ForeignKeys() (d Database, ok bool) {

@@ -9,26 +9,33 @@ import (
 )
 
 // Listener is one place to listen on, as a network of package net and an address in it.
-type Listener struct{ Network, Address string }
+type Listener struct {
+	Network, Address string
+	Said             string              // the address as configured, without what else is said of it
+	Keys             Override[KeyPolicy] // client_keys of who connects there, where its database has none of its own
+}
 
 // Listeners are the places of a validated configuration, in its order. A Unix socket of which the port was not said has
 // that of the first TCP address, or else the port of DefaultListen: it is a part of the socket's name.
 func (c *Config) Listeners() []Listener {
 	list := make([]Listener, len(c.Listen))
-	for i, addr := range c.Listen {
-		list[i] = Listener{"tcp", addr}
+	for i, value := range c.Listen {
+		addr, options := splitListen(value)
+		list[i] = Listener{Network: "tcp", Address: addr, Said: addr}
+		list[i].Keys, _ = listenerKeys(options)
 		if folder, port, ok := splitSocket(addr); ok {
 			if port == "" {
 				port = c.socketPort()
 			}
-			list[i] = Listener{"unix", strings.TrimSuffix(folder, "/") + "/.s.PGSQL." + port}
+			list[i].Network, list[i].Address = "unix", strings.TrimSuffix(folder, "/")+"/.s.PGSQL."+port
 		}
 	}
 	return list
 }
 
 func (c *Config) socketPort() string {
-	for _, addr := range append(slices.Clone(c.Listen), DefaultListen) {
+	for _, value := range append(slices.Clone(c.Listen), DefaultListen) {
+		addr, _ := splitListen(value)
 		if _, port, err := splitAddr(addr); err == nil && port != "0" {
 			return port
 		}
@@ -42,9 +49,14 @@ func checkListen(c *Config) (faults []*Fault) {
 		faults = append(faults, fault(at, "listen is empty: give at least one address as HOST:PORT, or the folder of a Unix socket"))
 	}
 	places := c.Listeners()
-	for i, addr := range c.Listen {
-		if slices.Contains(places[:i], places[i]) && !strings.HasSuffix(addr, ":0") {
+	for i, value := range c.Listen {
+		addr, options := splitListen(value)
+		same := func(l Listener) bool { return l.Network == places[i].Network && l.Address == places[i].Address }
+		if slices.ContainsFunc(places[:i], same) && !strings.HasSuffix(addr, ":0") {
 			faults = append(faults, fault(at, "listen = %q is given twice: leave one out", addr))
+		}
+		if _, err := listenerKeys(options); err != nil {
+			faults = append(faults, fault(at, "listen = %q: %w", value, err))
 		}
 		if isSocket(addr) {
 			if err := badSocket(addr); err != nil {

@@ -78,7 +78,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Listen:           []string{"127.0.0.1:6432", "[::1]:6432", "/run/cancello"},
+		Listen:           []string{"127.0.0.1:6432", "[::1]:6432?client_keys=3.2", "/run/cancello"},
 		Socket:           Socket{"0770", "postgres"},
 		AllowRemoteTrust: true,
 		Auth:             Auth{Method: SCRAM, File: "users.txt", FailedDelay: 2 * time.Second, AdminUsers: []string{"root"}, StatsUsers: []string{"eve", "mallory"}},
@@ -190,9 +190,9 @@ func TestShare(t *testing.T) {
 	}{
 		{"other", "eve", Share{Database: c.Databases[0], Size: 20, Mode: Session, QueryWait: 2 * time.Minute, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
 		{"other", "ann", Share{Database: c.Databases[0], Size: 9, Mode: Session, QueryWait: 0, ServerIdle: 10 * time.Minute, Reserve: 5 * time.Second, ServerLife: time.Hour, Limits: general}},
-		{"shop", "eve", Share{Database: c.Databases[1], Size: 3, Mode: Transaction, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: general}},
-		{"shop", "ann", Share{Database: c.Databases[1], Size: 9, Mode: Transaction, QueryWait: 0, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: general}},
-		{"shop", "bob", Share{Database: c.Databases[1], Size: 3, Mode: Session, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, Keys: KeysNever, Limits: bob}},
+		{"shop", "eve", Share{Database: c.Databases[1], Size: 3, Mode: Transaction, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, OwnKeys: Give(KeysNever), Limits: general}},
+		{"shop", "ann", Share{Database: c.Databases[1], Size: 9, Mode: Transaction, QueryWait: 0, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, OwnKeys: Give(KeysNever), Limits: general}},
+		{"shop", "bob", Share{Database: c.Databases[1], Size: 3, Mode: Session, QueryWait: time.Second, ServerIdle: 0, Reserve: 5 * time.Second, ServerLife: time.Hour, OwnKeys: Give(KeysNever), Limits: bob}},
 	} {
 		got, ok := c.Share(w.database, w.user)
 		if diff := cmp.Diff(w.want, got); !ok || diff != "" {

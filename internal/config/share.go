@@ -15,7 +15,9 @@ type Share struct {
 	ReserveSize int           // servers besides Size for who has waited Reserve
 	Reserve     time.Duration // 0 never
 	ServerLife  time.Duration // an unused server as old as that is closed; 0: it serves one client
-	Keys        KeyPolicy     // who gets a cancel key
+
+	OwnKeys     Override[KeyPolicy] // client_keys of the database, and in general: see KeysFor
+	GeneralKeys KeyPolicy
 }
 
 // Share finds what holds for a user at a database, both as the client says them: the user's own value goes before the
@@ -38,7 +40,9 @@ func (c *Config) Share(database, user string) (s Share, ok bool) {
 		ReserveSize: u.Bounds.ReserveSize.Or(d.Bounds.ReserveSize.Or(c.Pool.Bounds.ReserveSize)),
 		Reserve:     d.Bounds.Reserve.Or(c.Timeouts.Reserve),
 		ServerLife:  d.Bounds.ServerLife.Or(c.Timeouts.ServerLife),
-		Keys:        d.Keys.Or(c.Cancel.Keys),
+
+		OwnKeys:     d.Keys,
+		GeneralKeys: c.Cancel.Keys,
 	}, true
 }
 

@@ -52,7 +52,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 	c.pool = p
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
-	if c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12])); !p.share.Keys.Gives(r.Version >= wire.V32) {
+	if c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12])); !p.share.KeysFor(r.Keys).Gives(r.Version >= wire.V32) {
 		c.key = nil
 	}
 	if p.library == nil {

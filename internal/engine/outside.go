@@ -109,7 +109,9 @@ type Request struct {
 	Database string
 	Version  wire.Version // as negotiated: 3.0 or 3.2
 	Params   []wire.Param // startup parameters without user, database and _pq_ ones, in order
-	Random   [20]byte     // fresh from the system: 12 for the key, 8 for names of our own
+	// Keys is client_keys of where it connected to, if something is said there.
+	Keys   config.Override[config.KeyPolicy]
+	Random [20]byte // fresh from the system: 12 for the key, 8 for names of our own
 }
 
 // Verdict answers a login.

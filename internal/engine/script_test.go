@@ -20,7 +20,7 @@ import (
 //
 //	new [session | statement] [size=N] [clients=N] [SETTING=VALUE]   an empty engine in transaction mode; limits has more settings
 //	setup clients=N [SETTING ...]     new, then c1 to cN log in and all servers that are dialed for them are there
-//	login cN [user=U] [database=D]    a client has authenticated; startup parameters are lines of the input
+//	login cN [user=U] [database=D] [v32] [keys=K]   a client has authenticated, where it connected with client_keys K; startup parameters are lines of the input
 //	resolved HOST ADDR ...            a name has these addresses now
 //	dialed sN [keyless] [known] [extras] [addr=A]   a server is there; what it reports besides is the input
 //	dial-failed sN [code=C | unable]  the input is the message
@@ -92,7 +92,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
 	var keys string
 	td.MaybeScanArgs(t, "keys", &keys)
-	cfg.Cancel.Keys = map[string]config.KeyPolicy{"3.2": config.KeysSince32, "never": config.KeysNever}[keys]
+	cfg.Cancel.Keys = keyPolicies[keys]
 	return cfg
 }
 
@@ -125,6 +125,7 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 			wait.Value = duration(t, s)
 		}
 	}
+	d.Keys = keysOf(t, td, "db-keys")
 	cfg.Users = []config.User{u}
 	if td.HasArg("without") {
 		d.Name = "another"
@@ -132,6 +133,17 @@ func entries(t *testing.T, td *datadriven.TestData, cfg *config.Config) {
 	if td.HasArg("star") {
 		d.Name = "*"
 	}
+}
+
+var keyPolicies = map[string]config.KeyPolicy{"": config.KeysAlways, "always": config.KeysAlways, "3.2": config.KeysSince32, "never": config.KeysNever}
+
+// keysOf is client_keys as an argument, of a database or of where a client connected to.
+func keysOf(t *testing.T, td *datadriven.TestData, name string) (keys config.Override[config.KeyPolicy]) {
+	var word string
+	if td.MaybeScanArgs(t, name, &word); word != "" {
+		keys = config.Give(keyPolicies[word])
+	}
+	return keys
 }
 
 func duration(t *testing.T, s string) time.Duration {
@@ -215,6 +227,7 @@ func (w *world) login(t *testing.T, td *datadriven.TestData) {
 	r := w.request(n)
 	td.MaybeScanArgs(t, "user", &r.User)
 	td.MaybeScanArgs(t, "database", &r.Database)
+	r.Keys = keysOf(t, td, "keys")
 	r.Params = params(td.Input)
 	if td.HasArg("v32") {
 		r.Version = wire.V32

@@ -6,6 +6,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"cancello/internal/config"
 )
 
 // How long accepting pauses after a failure: doubled with each failure in a row.
@@ -19,7 +21,7 @@ const acceptLogEvery = 10 * time.Second
 
 // accept takes connections until the listener is closed. No error ends it: out of descriptors is a state that
 // passes, and it makes room itself.
-func (p *Proxy) accept(ln net.Listener) {
+func (p *Proxy) accept(ln net.Listener, keys config.Override[config.KeyPolicy]) {
 	var pause time.Duration
 	var logged time.Time
 	for {
@@ -27,7 +29,7 @@ func (p *Proxy) accept(ln net.Listener) {
 		if err == nil {
 			pause = 0
 			scarce := p.makeRoomFor(nc)
-			p.running.Go(func() { p.receive(nc) })
+			p.running.Go(func() { p.receive(nc, keys) })
 			if scarce && !p.rest(acceptPauseMin) {
 				return
 			}

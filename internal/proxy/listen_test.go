@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/pgtest/fake"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,7 @@ func TestAcceptOutlivesErrors(t *testing.T) {
 	silent.Put(sslRequest)
 	silent.Byte()
 	ln := &tired{Listener: inner, fails: []error{syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE, syscall.ENOBUFS}}
-	w.running.Go(func() { w.accept(ln) })
+	w.running.Go(func() { w.accept(ln, config.Override[config.KeyPolicy]{}) })
 	t.Cleanup(func() { inner.Close() })
 	c := fake.Dial(t, inner.Addr().String())
 	c.Login(fake.V30, "user", "u")

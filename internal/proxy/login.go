@@ -31,7 +31,7 @@ func (v *visit) login(s wire.Startup) error {
 	if _, tcp := v.raw.(*net.TCPConn); tcp && v.tls == nil && v.secrets.requires() {
 		return sqlstate.TLSRequired()
 	}
-	r := engine.Request{Remote: v.remote, Local: v.raw.LocalAddr().String(), Version: n.Version}
+	r := engine.Request{Remote: v.remote, Local: v.raw.LocalAddr().String(), Version: n.Version, Keys: v.keys}
 	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
 	v.user, v.database = r.User, r.Database
 	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {

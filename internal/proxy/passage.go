@@ -43,7 +43,7 @@ func (v *visit) passes(s wire.Startup) (*passage, bool) {
 	if s.Kind != wire.StartupMessage || s.Version.Major() != wire.V30.Major() {
 		return nil, false
 	}
-	r := engine.Request{Remote: v.remote, Version: s.Version, TLS: tlsName(v.tls)}
+	r := engine.Request{Remote: v.remote, Version: s.Version, TLS: tlsName(v.tls), Keys: v.keys}
 	r.User, r.Database, _ = identity(wire.StripProtocolParams(s.Params))
 	c := v.p.config.Load()
 	share, ok := c.Share(r.Database, r.User)
@@ -51,7 +51,7 @@ func (v *visit) passes(s wire.Startup) (*passage, bool) {
 		return nil, false
 	}
 	v.user, v.database = r.User, r.Database
-	return &passage{visit: v, request: r, keys: share.Keys}, true
+	return &passage{visit: v, request: r, keys: share.KeysFor(v.keys)}, true
 }
 
 // pass takes a client through to a server. After an error the connection is still the caller's.

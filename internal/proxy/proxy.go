@@ -131,8 +131,8 @@ func (p *Proxy) Start() error {
 	if p.set.Config.KeepsServers() {
 		p.loop.Post(func(now time.Duration) { p.engine.Reconfigure(now, p.set.Config) })
 	}
-	for _, ln := range p.listeners {
-		p.running.Go(func() { p.accept(ln) })
+	for i, l := range p.set.Config.Listeners() {
+		p.running.Go(func() { p.accept(p.listeners[i], l.Keys) })
 	}
 	p.running.Go(func() { p.names.follow(p.ctx, p.config.Load, p.renamed) })
 	return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/event"
 	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
@@ -26,6 +27,7 @@ type visit struct {
 	sealed   bool      // the greeting was made into records
 	r        *bufio.Reader
 	remote   string
+	keys     config.Override[config.KeyPolicy] // client_keys of where it connected to
 	began    time.Time
 	limit    time.Duration // client_login_timeout as it was when the visit began
 	deadline time.Time
@@ -40,12 +42,12 @@ type visit struct {
 	guest    *Guest          // it asked for the console, and may speak to it
 }
 
-// receive is the life of one accepted connection.
-func (p *Proxy) receive(nc net.Conn) {
+// receive is the life of one accepted connection, on a listener with such keys.
+func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	unbind := p.bind(nc)
 	defer unbind()
 	p.keepClient(nc)
-	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: remoteName(nc), began: time.Now()}
+	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: remoteName(nc), keys: keys, began: time.Now()}
 	v.short = p.fds.mayStay(nc)
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
