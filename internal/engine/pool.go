@@ -150,18 +150,27 @@ func (p *pool) forgetLogin(c *client) {
 	}
 }
 
+// take takes a server at rest for who has just come, unless somebody waits already. One that has rested for long is asked
+// first whether it is well, and goes to the line.
+func (e *Engine) take(p *pool) (*server, bool) {
+	if p.Line.Len() > 0 || p.paused {
+		return nil, false
+	}
+	s, ok := p.Take()
+	if ok && e.doubts(s) {
+		e.check(s)
+		return nil, false
+	}
+	return s, ok
+}
+
 // ask gets the client a server at once, or a place in the line. It tells whether the unit may be sent now.
 func (e *Engine) ask(c *client) bool {
 	p := c.pool
 	c.since = e.now
-	if p.Line.Len() == 0 && !p.paused {
-		if s, ok := p.Take(); ok {
-			if !e.doubts(s) {
-				e.grant(c, s)
-				return s.phase == leased
-			}
-			e.check(s)
-		}
+	if s, ok := e.take(p); ok {
+		e.grant(c, s)
+		return s.phase == leased
 	}
 	c.notified = false
 	p.Line.Join(&c.place, c)

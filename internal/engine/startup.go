@@ -64,15 +64,10 @@ func (e *Engine) admitKnown(c *client) bool {
 func (e *Engine) askToTry(c *client) {
 	p := c.pool
 	c.since = e.now
-	if p.Line.Len() == 0 && !p.paused {
-		if s, ok := p.Take(); ok {
-			if !e.doubts(s) {
-				e.tryOn(c, s)
-				e.settle(s)
-				return
-			}
-			e.check(s)
-		}
+	if s, ok := e.take(p); ok {
+		e.tryOn(c, s)
+		e.settle(s)
+		return
 	}
 	p.Line.Join(&c.place, c)
 	e.staff(p)

@@ -67,6 +67,14 @@ func (p *Proxy) deliver(id engine.Order, ord *order) {
 		return
 	}
 	defer hangUp()
+	if p.mayWrite(id, ord) {
+		p.orderDone(id, ord.send(nc))
+	}
+}
+
+// mayWrite tells the engine that an order is ready to be written, and waits for its word. Where that is no, or nobody is
+// left to say it, the engine wants to hear no more of the order.
+func (p *Proxy) mayWrite(id engine.Order, ord *order) bool {
 	p.loop.Post(func(now time.Duration) {
 		if p.own.orders[id] == ord { // else it was dropped while it was dialed
 			p.engine.CancelReady(now, id)
@@ -74,10 +82,9 @@ func (p *Proxy) deliver(id engine.Order, ord *order) {
 	})
 	select {
 	case write := <-ord.decided:
-		if write {
-			p.orderDone(id, ord.send(nc))
-		}
+		return write
 	case <-p.ctx.Done():
+		return false
 	}
 }
 

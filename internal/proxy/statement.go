@@ -68,19 +68,10 @@ func (p *Proxy) tell(id engine.Order, ord *order, t engine.Target) {
 		p.orderDone(id, notLetIn(err))
 		return
 	}
-	p.loop.Post(func(now time.Duration) {
-		if p.own.orders[id] == ord { // else it was dropped while it was dialed
-			p.engine.CancelReady(now, id)
-		}
-	})
-	select {
-	case write := <-ord.decided:
-		if write {
-			p.orderDone(id, ord.say(l))
-		}
-		_, _ = nc.Write(wire.AppendTerminate(nil))
-	case <-p.ctx.Done():
+	if p.mayWrite(id, ord) {
+		p.orderDone(id, ord.say(l))
 	}
+	_, _ = nc.Write(wire.AppendTerminate(nil))
 }
 
 // notLetIn is the result of a login that failed: it makes sense to try again only where the server didn't answer, or says
