@@ -5,8 +5,9 @@
 // given to it by app: it knows neither the engine nor the loop. The console's protocol is pgproto3's, in plain
 // goroutines: it may be slow, and nobody waits for it.
 //
-// Where to look: http.go; console.go (who may), talk.go and extended.go (the protocol), statement.go (what was said),
-// show.go and views.go (what is shown), orders.go (what is commanded), cancels.go and samples.go (what is remembered for that).
+// Where to look: http.go; console.go (who may), talk.go and extended.go (the protocol), limit.go (how many), statement.go (what
+// was said), table.go, show.go, views.go, lists.go and upstreams.go (what is shown), orders.go (what is commanded),
+// interrupt.go (a cancel of what waits), cancels.go and samples.go (what is remembered for that).
 //
 // Invariants: nothing here runs on the loop, and a client of this package that is slow or silent keeps nobody waiting
 // but itself: every wait has a deadline. Close ends every goroutine.

@@ -56,7 +56,7 @@ func beforeLimits() []setting[Config] {
 			min: 1, max: maxPoolSize, number: func(c *Config) *int { return &c.Pool.DefaultSize }},
 		{table: "pool", name: "max_client_conn", about: "clients in all; one more is told 53300",
 			min: 1, max: 1_000_000, number: func(c *Config) *int { return &c.Pool.MaxClientConn }},
-		{table: "pool", name: "max_prepared_statements", about: "named statements that one server keeps prepared in transaction mode; with 0 they are refused",
+		{table: "pool", name: "max_prepared_statements", about: "named statements that one server keeps prepared where servers are shared (transaction and statement mode); with 0 they are refused there",
 			min: 0, max: 100_000, number: func(c *Config) *int { return &c.Pool.MaxPreparedStatements }},
 		{table: "pool", name: "ignore_startup_parameters", about: "startup parameters, and settings in `options`, that are dropped from the next login on; `options` drops all of those",
 			absent: "none", allowed: "a list of names of settings", list: func(c *Config) *[]string { return &c.Pool.IgnoreStartupParameters }},
