@@ -74,3 +74,48 @@ func TestRefusalsAreSampled(t *testing.T) {
 		t.Errorf("%d counted, want %d", n, flood)
 	}
 }
+
+// So is a flood of cancels that mean nobody, forged ones for one. Those that mean somebody have all their lines.
+func TestCancelsThatMeanNobodyAreSampled(t *testing.T) {
+	var out bytes.Buffer
+	s := New(plain(&out))
+	const flood = 5 * queueLen
+	nobodys := []event.Outcome{event.UnknownKey, event.Forged, event.Malformed}
+	for i := range flood {
+		s.Emit(event.CancelSettled{Outcome: nobodys[i%3], Ticket: uint64(i + 1), Remote: fmt.Sprint(i)})
+		if i%10 == 0 {
+			s.Emit(event.CancelSettled{Outcome: event.Outcome(i / 10 % event.Outcomes), Ticket: uint64(i + 1), PID: 1<<30 + 1})
+		}
+	}
+	s.Close()
+	var counted, lines, said int
+	for _, n := range s.Counts() {
+		counted += int(n)
+	}
+	if counted != flood+flood/10 {
+		t.Errorf("%d counted, want %d", counted, flood+flood/10)
+	}
+	of := map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		var n int
+		if _, after, ok := strings.Cut(line, "more cancels that mean nobody: lines were left out, counts were not\" lines="); ok {
+			if _, err := fmt.Sscan(after, &n); err != nil {
+				t.Fatal(err)
+			}
+			said += n
+		} else if _, after, ok := strings.Cut(line, "msg=cancel outcome="); ok {
+			lines++
+			outcome, _, _ := strings.Cut(after, " ")
+			of[outcome]++
+		}
+	}
+	if lines+said != counted || said < flood/2 {
+		t.Errorf("%d lines, and %d told of, want %d together", lines, said, counted)
+	}
+	for i, n := range s.Counts() {
+		o := event.Outcome(i)
+		if thin := o == event.UnknownKey || o == event.Forged || o == event.Malformed; !thin && of[o.String()] != int(n) || thin && of[o.String()] == 0 {
+			t.Errorf("%d lines of %s, which was counted %d times", of[o.String()], o, n)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type Sink struct {
 	refused [event.Refusals]atomic.Uint64
 
 	refusals sampler // of their lines
+	nobodys  sampler // of lines of cancels that mean nobody
 
 	left, opened, closures, dialsFailed atomic.Uint64
 
@@ -44,7 +45,7 @@ func New(log *slog.Logger) *Sink {
 // Emit counts the event and queues its line. It never blocks; after Close it only counts.
 func (s *Sink) Emit(e event.Event) {
 	s.count(e)
-	if _, refused := e.(event.LoginRefused); refused && !s.refusals.pass(time.Now()) {
+	if by := s.thinned(e); by != nil && !by.pass(time.Now()) {
 		return // ahead of the queue: a flood must not cost other lines their place
 	}
 	s.closing.RLock()
@@ -83,12 +84,12 @@ func (s *Sink) write() {
 		case <-look.C:
 		}
 		s.tellDropped()
-		s.tellHeld(s.refusals.due(time.Now()))
+		s.tellHeld(time.Now())
 		if e != nil {
 			writeLine(s.log, e)
 		}
 	}
-	s.tellHeld(s.refusals.due(time.Now().Add(sampleEvery)))
+	s.tellHeld(time.Now().Add(sampleEvery))
 }
 
 func (s *Sink) tellDropped() {
@@ -97,9 +98,28 @@ func (s *Sink) tellDropped() {
 	}
 }
 
-func (s *Sink) tellHeld(n int) {
-	if n > 0 {
+// thinned is what thins out the lines of an event that somebody outside can cause at will; nil for those that are all
+// written.
+func (s *Sink) thinned(e event.Event) *sampler {
+	switch e := e.(type) {
+	case event.LoginRefused:
+		return &s.refusals
+	case event.CancelSettled:
+		switch e.Outcome {
+		case event.UnknownKey, event.Forged, event.Malformed:
+			return &s.nobodys
+		}
+	}
+	return nil
+}
+
+// tellHeld tells of the lines that were left out, by their number.
+func (s *Sink) tellHeld(now time.Time) {
+	if n := s.refusals.due(now); n > 0 {
 		s.log.Warn("more logins refused: lines were left out, counts were not", "lines", n)
+	}
+	if n := s.nobodys.due(now); n > 0 {
+		s.log.Warn("more cancels that mean nobody: lines were left out, counts were not", "lines", n)
 	}
 }
 
