@@ -1,21 +1,32 @@
 package admin
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"cancello/internal/event"
 )
 
-// keptCancels is how many cancels SHOW CANCELS tells of.
-const keptCancels = 1000
+// How many cancels SHOW CANCELS tells of. Those that mean nobody have a place of their own: anybody can send any number of
+// them, and must not drive out the others.
+const (
+	keptCancels = 1000
+	keptNobodys = 100
+)
 
 // Cancels remembers the last cancels. The zero value is ready; Add may be called from any goroutine and never waits for
 // more than a copy.
 type Cancels struct {
-	mu   sync.Mutex
-	ring []settled
-	next int // where the oldest is, once the ring is full
+	mu       sync.Mutex
+	of       ring // clients
+	ofNobody ring
+}
+
+// ring keeps the last of what is added.
+type ring struct {
+	kept []settled
+	next int // where the oldest is, once it is full
 }
 
 // settled is one cancel and when its outcome was known.
@@ -28,22 +39,37 @@ type settled struct {
 func (c *Cancels) Add(at time.Time, e event.CancelSettled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.ring) < keptCancels {
-		c.ring = append(c.ring, settled{at, e})
+	switch e.Outcome {
+	case event.UnknownKey, event.Forged, event.Malformed:
+		c.ofNobody.add(settled{at, e}, keptNobodys)
+	default:
+		c.of.add(settled{at, e}, keptCancels)
+	}
+}
+
+func (r *ring) add(s settled, most int) {
+	if len(r.kept) < most {
+		r.kept = append(r.kept, s)
 		return
 	}
-	c.ring[c.next] = settled{at, e}
-	c.next = (c.next + 1) % keptCancels
+	r.kept[r.next] = s
+	r.next = (r.next + 1) % most
+}
+
+// appendTo appends what is kept, the latest first.
+func (r *ring) appendTo(list []settled) []settled {
+	n := len(r.kept)
+	for i := range n {
+		list = append(list, r.kept[(r.next+n-1-i)%n])
+	}
+	return list
 }
 
 // list is the last cancels, the latest first.
 func (c *Cancels) list() []settled {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := len(c.ring)
-	list := make([]settled, n)
-	for i := range list {
-		list[i] = c.ring[(c.next+n-1-i)%n]
-	}
+	list := c.ofNobody.appendTo(c.of.appendTo(nil))
+	c.mu.Unlock()
+	slices.SortStableFunc(list, func(a, b settled) int { return b.at.Compare(a.at) })
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -358,6 +359,23 @@ func TestCancelsForgetTheOldest(t *testing.T) {
 	list := c.list()
 	if len(list) != keptCancels || list[0].Unit != keptCancels+4 || list[keptCancels-1].Unit != 5 {
 		t.Errorf("%d kept, from %d to %d", len(list), list[0].Unit, list[len(list)-1].Unit)
+	}
+}
+
+// A flood of cancels that mean nobody drives out its own kind only, and all are told in the order of their time.
+func TestNobodysCancelsDriveOutNoOthers(t *testing.T) {
+	var c Cancels
+	c.Add(noon, event.CancelSettled{Outcome: event.Cancelled, Unit: 1})
+	for i := range 2 * keptCancels {
+		c.Add(noon.Add(time.Duration(i+1)*time.Second), event.CancelSettled{Outcome: []event.Outcome{event.Forged, event.UnknownKey, event.Malformed}[i%3], Ticket: uint64(i)})
+	}
+	c.Add(noon.Add(time.Hour), event.CancelSettled{Outcome: event.Idle, Unit: 2})
+	list := c.list()
+	if len(list) != keptNobodys+2 || list[keptNobodys+1].Unit != 1 || !slices.IsSortedFunc(list, func(a, b settled) int { return b.at.Compare(a.at) }) {
+		t.Errorf("%d kept, the last one %+v", len(list), list[len(list)-1])
+	}
+	if !slices.ContainsFunc(list, func(s settled) bool { return s.Unit == 2 }) || !slices.ContainsFunc(list, func(s settled) bool { return s.Ticket == 2*keptCancels-1 }) {
+		t.Error("the latest are missing")
 	}
 }
 

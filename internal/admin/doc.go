@@ -15,5 +15,5 @@
 // A name that nobody had to prove is worth nothing to the console but on this machine.
 //
 // Limits: maxConns HTTP connections and maxConsoles consoles at a time; maxHeader bytes of a request's header and
-// maxMessage of a message; no request body is read; keptCancels cancels are remembered.
+// maxMessage of a message; no request body is read; keptCancels cancels are remembered, and keptNobodys that mean nobody.
 package admin
