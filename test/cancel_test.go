@@ -47,6 +47,7 @@ var cancelCases = []struct {
 	{"function call", cancelsFunctionCall},
 	{"inside a batch of several", cancelsInsideBatch},
 	{"inside a pipeline", cancelsInsidePipeline},
+	{"between Parse and Bind", leavesParsedAlone},
 	{"in a transaction", cancelsInTransaction},
 	{"COPY IN that waits", cancelsCopyIn},
 	{"COPY OUT that nobody reads", cancelsCopyOut},
@@ -301,6 +302,23 @@ func cancelsInsidePipeline(s *scene) {
 		s.t.Errorf("%q", last)
 	}
 	s.expect("cancelled")
+	c.leave()
+}
+
+// Between two messages of a batch PostgreSQL waits for the client, and a cancel does nothing, as direct: it does not wait
+// for the next message either, nor is it sent again.
+func leavesParsedAlone(s *scene) {
+	c := s.join()
+	c.Put(fake.Msg('P', "", "SELECT 'well' FROM pg_sleep(0.4)", uint16(0)), fake.Msg('H'))
+	c.Want("1")
+	s.cancel(c)
+	c.Put(fake.Msg('B', "", "", uint16(0), uint16(0), uint16(0)), fake.Msg('E', "", 0), fake.Msg('S'))
+	if all := c.Want("2DCZ"); firstColumn(all[1].Body) != "well" {
+		s.t.Errorf("%q", all)
+	}
+	if line := s.expect("late")[0]; !strings.Contains(line, " sends=1 ") {
+		s.t.Error(line)
+	}
 	c.leave()
 }
 
