@@ -57,6 +57,10 @@ sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: i
 bench: build cache ## Cancello beside PgBouncer, interleaved, on this machine
 	go run ./bench $(ARGS)
 
+.PHONY: bench-cancel
+bench-cancel: build cache ## cancels: PostgreSQL itself, Cancello, PgBouncer in one run (ARGS=-quick: under a minute)
+	go run ./bench cancel $(ARGS)
+
 .PHONY: others
 others: ## look at PgBouncer, Pgpool-II, PGlite and psql-wire with `cancello check`, write down what they do
 	@scripts/check-others

@@ -14,6 +14,10 @@
 // one to PostgreSQL and the proxy. Its own CPU is shown, and the answers wait for it: at 50 clients the latency is
 // that of the whole machine. "direct" is the same load without a proxy, for scale.
 //
+// `bench cancel` (`make bench-cancel`) measures cancels instead, of PostgreSQL itself, Cancello and PgBouncer: one at a
+// time, a crowd at once, and forged ones; what is lost or hits another is counted, and fails the run where it is
+// Cancello's or PostgreSQL's. See cancel.go and what its table says of itself.
+//
 // Limits: Linux only. SELECT 1 alone: no large rows, no TLS. Prepared statements are left out until both proxies
 // can share them: Cancello can't yet, nor can PgBouncer before 1.21.
 package main
@@ -46,6 +50,32 @@ type plan struct {
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run does what the first word says.
+func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) > 0 && args[0] == "cancel":
+		a, err := parseCancelArgs(args[1:])
+		if err != nil {
+			return err
+		}
+		return benchCancel(ctx, a)
+	case len(args) == 2 && args[0] == bareName:
+		return bare(args[1])
+	}
+	return benchQueries(ctx)
+}
+
+// benchQueries reads its flags from the command line.
+func benchQueries(ctx context.Context) error {
 	cancello := flag.String("cancello", "bin/cancello", "the Cancello to measure")
 	quick := flag.Bool("quick", false, "half a minute in place of four, and rough; -pairs and -time don't count then")
 	jsonFile := flag.String("json", "", "also write every measurement to this file")
@@ -57,16 +87,10 @@ func main() {
 	if *quick {
 		p = plan{pairs: 3, direct: 1, took: 500 * time.Millisecond, warm: 100 * time.Millisecond, clients: p.clients}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := checkArgs(p)
-	if err == nil {
-		err = bench(ctx, p, *cancello, *jsonFile)
+	if err := checkArgs(p); err != nil {
+		return err
 	}
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	return bench(ctx, p, *cancello, *jsonFile)
 }
 
 func checkArgs(p plan) error {
@@ -97,7 +121,7 @@ func bench(ctx context.Context, p plan, cancello, jsonFile string) (err error) {
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 
-	s, err := openStage(cluster)
+	s, err := openStage(cluster, setup{pool: poolSize, clients: maxClients, sslmode: "disable"})
 	if err != nil {
 		return err
 	}

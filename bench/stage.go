@@ -42,15 +42,26 @@ func (t target) lastWords() string {
 
 // stage is everything that is measured, running.
 type stage struct {
-	cluster        *postgres.Cluster
+	cluster *postgres.Cluster
+	setup
 	dir            string
 	direct         target
 	proxies        []target
 	bouncerVersion string
 }
 
+// setup is what the proxies are asked for, each the same.
+type setup struct {
+	upstream      string // address of the server; empty: the cluster's own
+	pool, clients int
+	sslmode       string   // with the server
+	pair          *keyPair // to show to clients; nil: they come in clear
+	cancello      []string // further arguments of Cancello
+	bouncer       []string // further lines of PgBouncer's
+}
+
 // openStage makes a folder for the proxies' files that the account that runs PostgreSQL can enter.
-func openStage(cluster *postgres.Cluster) (*stage, error) {
+func openStage(cluster *postgres.Cluster, as setup) (*stage, error) {
 	root := os.TempDir()
 	if os.Geteuid() == 0 {
 		root = "/var/tmp" // TMPDIR of root is often 0700
@@ -59,7 +70,10 @@ func openStage(cluster *postgres.Cluster) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{cluster: cluster, dir: dir, direct: target{name: "direct", addr: cluster.Addr()}}
+	if as.upstream == "" {
+		as.upstream = cluster.Addr()
+	}
+	s := &stage{cluster: cluster, setup: as, dir: dir, direct: target{name: "direct", addr: cluster.Addr()}}
 	return s, os.Chmod(dir, 0o755)
 }
 
@@ -128,11 +142,11 @@ func (s *stage) startCancello(ctx context.Context, program string) error {
 	if err != nil {
 		return err
 	}
-	return s.add(ctx, "cancello", port, nil, program, "serve",
+	return s.add(ctx, "cancello", port, nil, program, append([]string{"serve",
 		"--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		"--upstream", fmt.Sprintf("postgres://%s@%s/%s", role, s.cluster.Addr(), role),
-		"--pool-mode", "transaction", "--pool-size", strconv.Itoa(poolSize), "--auth", "trust",
-		"--set", fmt.Sprintf("max_client_conn=%d", maxClients))
+		"--upstream", fmt.Sprintf("postgres://%s@%s/%s?sslmode=%s", role, s.upstream, role, s.sslmode),
+		"--pool-mode", "transaction", "--pool-size", strconv.Itoa(s.pool), "--auth", "trust",
+		"--set", fmt.Sprintf("max_client_conn=%d", s.clients)}, s.cancello...)...)
 }
 
 // startPgBouncer starts it if it is here; without it the bench goes on.
@@ -155,7 +169,7 @@ func (s *stage) startPgBouncer(ctx context.Context) error {
 		return err
 	}
 	ini := filepath.Join(s.dir, "pgbouncer.ini")
-	if err := os.WriteFile(ini, []byte(bouncerIni(s.cluster, port, list)), 0o644); err != nil {
+	if err := os.WriteFile(ini, []byte(bouncerIni(s.setup, port, list)), 0o644); err != nil {
 		return err
 	}
 	who, err := s.credential()
@@ -183,9 +197,10 @@ func findPgBouncer() (string, error) {
 }
 
 // bouncerIni asks of PgBouncer what Cancello is asked: one pool, the same limits, and no line for each connection.
-func bouncerIni(cluster *postgres.Cluster, port int, userlist string) string {
+func bouncerIni(as setup, port int, userlist string) string {
+	host, upstream, _ := net.SplitHostPort(as.upstream) // it is one of ours
 	return fmt.Sprintf(`[databases]
-%[1]s = host=%[2]s port=%[3]d dbname=%[1]s user=%[1]s
+%[1]s = host=%[2]s port=%[3]s dbname=%[1]s user=%[1]s
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = %[4]d
@@ -195,9 +210,11 @@ auth_file = %[5]s
 pool_mode = transaction
 default_pool_size = %[6]d
 max_client_conn = %[7]d
+server_tls_sslmode = %[8]s
 log_connections = 0
 log_disconnections = 0
-`, role, cluster.Host(), cluster.Port(), port, userlist, poolSize, maxClients)
+%[9]s
+`, role, host, upstream, port, userlist, as.pool, as.clients, as.sslmode, strings.Join(as.bouncer, "\n"))
 }
 
 // parseBouncerVersion reads the number out of "PgBouncer 1.18.0" and what follows.

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The parts of a run.
+const (
+	partCrowd  = "at once"
+	partForged = "forged"
+)
+
+// partOf is the part that cancels one at a time over a transport.
+func partOf(over transport) string { return "one at a time, " + string(over) }
+
+// cancelFigure is one target in one round of a part.
+type cancelFigure struct {
+	Part    string  `json:"part"`
+	Target  string  `json:"target"`
+	Cancels int     `json:"cancels"`
+	P50     float64 `json:"p50_us,omitempty"`
+	P99     float64 `json:"p99_us,omitempty"`
+	All     float64 `json:"all_ms,omitempty"` // until the last of a crowd had its error
+	CPU     float64 `json:"cpu_us_per_request,omitempty"`
+	Rate    float64 `json:"requests_per_second,omitempty"`
+	Lost    int     `json:"lost"`
+	Stray   int     `json:"stray"`
+	Dialed  int     `json:"dialed"` // servers, for forged requests
+}
+
+// cancelResult is a whole run, as -json writes it.
+type cancelResult struct {
+	Began      time.Time      `json:"began"`
+	Took       float64        `json:"seconds"`
+	Machine    string         `json:"machine"`
+	LoadBefore string         `json:"load_before"` // the load average of the last minute
+	LoadAfter  string         `json:"load_after"`
+	Go         string         `json:"go"`
+	PostgreSQL string         `json:"postgresql"`
+	PgBouncer  string         `json:"pgbouncer,omitempty"`
+	Plan       toldPlan       `json:"plan"`
+	Figures    []cancelFigure `json:"figures"` // in the order they were made
+}
+
+// toldPlan is a plan as the result tells it.
+type toldPlan struct {
+	Rounds int     `json:"rounds"`
+	Each   int     `json:"cancels_each"`
+	Crowd  int     `json:"at_once"`
+	Forged float64 `json:"forged_seconds_each"`
+}
+
+func (p cancelPlan) told() toldPlan { return toldPlan{p.rounds, p.each, p.crowd, p.forged.Seconds()} }
+
+func (r *cancelResult) add(f cancelFigure) { r.Figures = append(r.Figures, f) }
+
+// cancelColumn is one of the figures of a part.
+type cancelColumn struct {
+	title    string
+	of       func(cancelFigure) float64
+	decimals int
+}
+
+// section is how a part is shown: each target, and its ratio to the base.
+type section struct {
+	part, title, base string
+	columns           []cancelColumn
+}
+
+func (r *cancelResult) sections() []section {
+	latency := []cancelColumn{
+		{"p50 us", func(f cancelFigure) float64 { return f.P50 }, 0},
+		{"p99 us", func(f cancelFigure) float64 { return f.P99 }, 0},
+	}
+	return []section{
+		{partOf(inClear), fmt.Sprintf("one at a time, in clear, %d in a round", r.Plan.Each), "direct", latency},
+		{partOf(withTLS), fmt.Sprintf("one at a time, TLS on all legs, %d in a round", r.Plan.Each), "direct", latency},
+		{partCrowd, fmt.Sprintf("%d at once", r.Plan.Crowd), "direct", []cancelColumn{
+			{"all, ms", func(f cancelFigure) float64 { return f.All }, 1},
+		}},
+		{partForged, "forged", bareName, []cancelColumn{
+			{"CPU us/request", func(f cancelFigure) float64 { return f.CPU }, 1},
+			{"requests/s", func(f cancelFigure) float64 { return f.Rate }, 0},
+		}},
+	}
+}
+
+const (
+	cancelNameWidth = 46
+	countWidth      = 10
+)
+
+// table shows the medians of the rounds, in brackets the lowest and the highest, and what was lost or hit another in
+// all of them.
+func (r *cancelResult) table() string {
+	var out strings.Builder
+	bouncer := "no PgBouncer here (run `make pg`, put it on PATH, or set PGBOUNCER)"
+	if r.PgBouncer != "" {
+		bouncer = "PgBouncer " + r.PgBouncer
+	}
+	fmt.Fprintf(&out, "\nCancels. PostgreSQL %s, Cancello in transaction mode, %s\n", r.PostgreSQL, bouncer)
+	fmt.Fprintf(&out, "%s; load average %s before, %s after; %.0f s\n", r.Machine, r.LoadBefore, r.LoadAfter, r.Took)
+	fmt.Fprintf(&out, "median (lowest-highest) of %d interleaved rounds; ratios are of the two in one round\n", r.Plan.Rounds)
+	for _, s := range r.sections() {
+		r.section(&out, s)
+	}
+	out.WriteString(`
+One at a time, at once: from the request's dial to the client's 57014; the query had begun. lost: its query ran on.
+stray: it ended a query that it was not for. forged: the key of a client that is there, but for a bit; bare is a server
+in Go that accepts, reads and closes; CPU is the process alone, by the kernel's accounting; dialed: servers, which nobody
+should.
+`)
+	return out.String()
+}
+
+// section writes the lines of one part.
+func (r *cancelResult) section(out *strings.Builder, s section) {
+	line := fmt.Sprintf("\n%-*s", cancelNameWidth, s.title)
+	for _, c := range s.columns {
+		line += fmt.Sprintf("%*s", cellWidth, c.title)
+	}
+	last := []string{"lost", "stray"}
+	if s.part == partForged {
+		last = []string{"dialed"}
+	}
+	for _, title := range last {
+		line += fmt.Sprintf("%*s", countWidth, title)
+	}
+	out.WriteString(line + "\n")
+	var others []string
+	for _, name := range []string{s.base, "cancello", "pgbouncer"} {
+		figures := r.figures(s.part, name)
+		if len(figures) == 0 {
+			continue
+		}
+		line := fmt.Sprintf("  %-*s", cancelNameWidth-2, name)
+		for _, c := range s.columns {
+			line += fmt.Sprintf("%*s", cellWidth, spreadOf(valuesOf(figures, c)).format(c.decimals))
+		}
+		lost, stray, dialed := counted(figures)
+		switch {
+		case s.part != partForged:
+			line += fmt.Sprintf("%*d%*d", countWidth, lost, countWidth, stray)
+		case name == "cancello": // nobody looks at what the others dial
+			line += fmt.Sprintf("%*d", countWidth, dialed)
+		}
+		out.WriteString(line + "\n")
+		if name != s.base {
+			others = append(others, name)
+		}
+	}
+	base := r.figures(s.part, s.base)
+	for _, name := range others {
+		line := fmt.Sprintf("  %-*s", cancelNameWidth-2, name+"/"+s.base)
+		for _, c := range s.columns {
+			pairs := ratios(valuesOf(r.figures(s.part, name), c), valuesOf(base, c))
+			line += fmt.Sprintf("%*s", cellWidth, spreadOf(pairs).format(2))
+		}
+		out.WriteString(line + "\n")
+	}
+}
+
+// figures are those of a target in order, so that the i-th of two targets are a pair.
+func (r *cancelResult) figures(part, target string) []cancelFigure {
+	var all []cancelFigure
+	for _, f := range r.Figures {
+		if f.Part == part && f.Target == target {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func valuesOf(figures []cancelFigure, c cancelColumn) []float64 {
+	var v []float64
+	for _, f := range figures {
+		v = append(v, c.of(f))
+	}
+	return v
+}
+
+// counted adds up what must not be.
+func counted(figures []cancelFigure) (lost, stray, dialed int) {
+	for _, f := range figures {
+		lost, stray, dialed = lost+f.Lost, stray+f.Stray, dialed+f.Dialed
+	}
+	return lost, stray, dialed
+}
+
+// broken is an error where Cancello, or PostgreSQL itself, has not kept what Cancello promises. What PgBouncer does is
+// shown, and no fault of the run.
+func (r *cancelResult) broken() error {
+	var faults []error
+	for _, f := range r.Figures {
+		if f.Target == "pgbouncer" {
+			continue
+		}
+		if f.Lost+f.Stray+f.Dialed > 0 {
+			faults = append(faults, fmt.Errorf("%s, %s: %d lost, %d stray, %d servers dialed of %d cancels", f.Target, f.Part, f.Lost, f.Stray, f.Dialed, f.Cancels))
+		}
+	}
+	return errors.Join(faults...)
+}
