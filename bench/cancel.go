@@ -153,7 +153,7 @@ func (b *cancelBench) inClear(ctx context.Context) (err error) {
 	return b.crowds(ctx, s)
 }
 
-// overTLS is one at a time once more, with TLS on all legs.
+// overTLS is one at a time once more, with TLS between the client and the proxy, and the proxy and PostgreSQL.
 func (b *cancelBench) overTLS(ctx context.Context) (err error) {
 	s, err := b.open(ctx, setup{pool: poolSize, clients: maxClients, sslmode: "require", pair: &b.pair})
 	if err != nil {
