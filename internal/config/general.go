@@ -183,10 +183,7 @@ func Set(c *Config, key, value string) error {
 	if meant != key {
 		return fmt.Errorf("unknown setting %q: did you mean %s?", key, meant)
 	}
-	if near, ok := nearest(key, names); ok {
-		return fmt.Errorf("unknown setting %q: did you mean %s?", key, near)
-	}
-	return fmt.Errorf("unknown setting %q: there are %s", key, strings.Join(names, ", "))
+	return fmt.Errorf("unknown setting %q: %s", key, suggestion(key, names))
 }
 
 // SetFlag gives a setting the value of its flag.

@@ -25,6 +25,45 @@ func nearest(word string, names []string) (string, bool) {
 	return nearestByLetters(word, names)
 }
 
+// mostListed is how many names are told where none of them is near.
+const mostListed = 12
+
+// suggestion says what may have been meant by a name that isn't there: the nearest one, those that share most words with
+// it, or, of a few, all that there are.
+func suggestion(word string, names []string) string {
+	if near, ok := nearest(word, names); ok {
+		return "did you mean " + near + "?"
+	}
+	if len(names) <= mostListed {
+		return "there are " + strings.Join(names, ", ")
+	}
+	if alike := sharing(word, names); len(alike) > 0 && len(alike) <= mostListed {
+		return "there are, among others, " + strings.Join(alike, ", ")
+	}
+	return "docs/configuration.md has all that there are"
+}
+
+// sharing are the names with as many words of the given one as any has; none where no name has one.
+func sharing(word string, names []string) []string {
+	var best []string
+	most := 1
+	for _, name := range names {
+		n := 0
+		for w := range strings.SplitSeq(strings.ToLower(word), "_") {
+			if w = strings.TrimSuffix(w, "s"); len(w) > 1 && strings.Contains("_"+name, "_"+w) {
+				n++
+			}
+		}
+		if n > most {
+			best, most = nil, n
+		}
+		if n == most {
+			best = append(best, name)
+		}
+	}
+	return best
+}
+
 func nearestByLetters(word string, names []string) (string, bool) {
 	best, found := "", false
 	least := len(word)/3 + 1

@@ -70,6 +70,14 @@ func assign[T any](table []setting[T], c *T, l leaf, depth int) error {
 			return put(&table[i], c, l, depth)
 		}
 	}
+	for _, s := range general() {
+		switch {
+		case s.name == l.path[depth] && s.table == "":
+			return fmt.Errorf("%s belongs at the top of the file, before the first [table]", s.name)
+		case s.name == l.path[depth]:
+			return fmt.Errorf("%s can't be given here: it belongs in [%s]", s.name, s.table)
+		}
+	}
 	return unknown("setting", l.path[depth], names)
 }
 
@@ -133,10 +141,7 @@ func unknown(what, name string, names []string) error {
 			return fmt.Errorf("unknown %s %s: did you mean %s?", what, quoted(name), other[1])
 		}
 	}
-	if near, ok := nearest(name, names); ok {
-		return fmt.Errorf("unknown %s %s: did you mean %s?", what, quoted(name), near)
-	}
-	return fmt.Errorf("unknown %s %s: there are %s", what, quoted(name), strings.Join(names, ", "))
+	return fmt.Errorf("unknown %s %s: %s", what, quoted(name), suggestion(name, names))
 }
 
 // quoted bounds a name that somebody made up.
