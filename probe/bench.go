@@ -33,14 +33,8 @@ func newBench(t *Target, o Options) *Bench {
 	}
 }
 
-// Major is the server's major version as it says itself, 0 if it doesn't.
-func (b *Bench) Major() int { return b.Target.About.Major }
-
 // TLS says whether the connection string and the server agreed on TLS for the session's connections.
 func (b *Bench) TLS() bool { return b.Target.place().tls != nil }
-
-// OverUnix says whether the server is reached over a Unix socket.
-func (b *Bench) OverUnix() bool { return b.Target.place().network == "unix" }
 
 // TLSConfig is a copy of what the connection string says of TLS. Where it says nothing it verifies nothing: to see
 // what a server does with TLS needs no trust in it, and no password is sent over such a connection.

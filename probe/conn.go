@@ -85,12 +85,6 @@ func (c *Conn) ReadByte() (byte, error) {
 	return answer, nil
 }
 
-// Peek waits for n bytes and leaves them where they are.
-func (c *Conn) Peek(n int) ([]byte, error) {
-	err := c.fill(n, time.Now().Add(c.b.Patience))
-	return c.in[:min(n, len(c.in))], err
-}
-
 // fill reads until n bytes are here.
 func (c *Conn) fill(n int, deadline time.Time) error {
 	if len(c.in) >= n {

@@ -80,15 +80,6 @@ type Session struct {
 	Status       byte // of the last ReadyForQuery: 'I', 'T' or 'E'; 0 before the first
 }
 
-// Order is the types of the login's messages: "RSSSKZ".
-func (s *Session) Order() string {
-	var p []byte
-	for _, m := range s.Login {
-		p = append(p, m.Type)
-	}
-	return string(p)
-}
-
 // Answer is what came for one request, up to ReadyForQuery.
 type Answer struct {
 	Messages []Message

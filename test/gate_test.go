@@ -409,9 +409,6 @@ func (s *transcript) await(t testing.TB, expr *regexp.Regexp) []string {
 type inProcess struct {
 	address
 	sink *obs.Sink
-
-	mu     sync.Mutex
-	events []event.Event
 }
 
 // startInProcess starts a gate in this process with a deliberate bug, or engine.NoBug. It ends with the test.
@@ -431,7 +428,7 @@ func startInProcess(t testing.TB, o gateOptions, bug engine.Bug) *inProcess {
 			return e
 		},
 		Verifier: auth.NewVerifier(auth.Trust, nil, make([]byte, 32)),
-		Emit:     g.emit,
+		Emit:     g.sink.Emit,
 		Log:      slog.New(slog.NewTextHandler(w, nil)),
 	})
 	if err != nil {
@@ -452,20 +449,6 @@ func startInProcess(t testing.TB, o gateOptions, bug engine.Bug) *inProcess {
 	addr := p.Addrs()[0].(*net.TCPAddr)
 	g.address = address{addr.IP.String(), addr.Port}
 	return g
-}
-
-func (g *inProcess) emit(e event.Event) {
-	g.sink.Emit(e)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.events = append(g.events, e)
-}
-
-// Events are all so far, in order.
-func (g *inProcess) Events() []event.Event {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return append([]event.Event(nil), g.events...)
 }
 
 // Counts is how many cancels have reached each outcome.

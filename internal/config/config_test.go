@@ -270,14 +270,6 @@ func TestDiff(t *testing.T) {
 	if kept := Keep(*old, *updated); cmp.Diff(old.Listen, kept.Listen) != "" || !cmp.Equal(kept.Auth, updated.Auth) || len(Diff(&kept, updated)) != 1 {
 		t.Errorf("kept more or less than what needs a restart: %v", Diff(&kept, updated))
 	}
-	for _, c := range []struct {
-		changes []Change
-		want    When
-	}{{got, Restart}, {got[1:], NextLease}, {got[1:4], Live}, {nil, Live}} {
-		if w := Needs(c.changes); w != c.want {
-			t.Errorf("%v needs %v, want %v", c.changes, w, c.want)
-		}
-	}
 }
 
 func TestNothingPrintsPasswords(t *testing.T) {

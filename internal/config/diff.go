@@ -76,15 +76,6 @@ func Keep(old, updated Config) Config {
 	return updated
 }
 
-// Needs is the hardest of the changes: Restart before NextLease before Live. No change is Live.
-func Needs(changes []Change) When {
-	most := Live
-	for _, c := range changes {
-		most = max(most, c.When)
-	}
-	return most
-}
-
 func databaseName(name string) string { return "database " + strconv.Quote(name) }
 
 func userName(name string) string { return "user " + strconv.Quote(name) }
