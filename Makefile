@@ -39,6 +39,7 @@ check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
 	go vet -tags invariants ./...
 	go tool staticcheck ./...
 	cd test/drivers/go && go vet ./...
+	cd probe/testdata/psqlwire && go vet ./...
 	go mod verify
 	go mod tidy -diff
 	go test ./internal/arch/...
@@ -71,7 +72,7 @@ pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer, chromium: installs what i
 	@scripts/fetch-postgres
 
 .PHONY: drivers
-drivers: ## psycopg, asyncpg, pgjdbc, node-postgres, postgres.js, pgx, lib/pq: installs what is missing
+drivers: ## psycopg, asyncpg, pgjdbc, node-postgres, postgres.js, pgx, lib/pq; PGlite, psql-wire: installs what is missing
 	@scripts/install-drivers
 
 .PHONY: drivers-report

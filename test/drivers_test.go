@@ -276,7 +276,7 @@ func (d driver) prepare(t *testing.T) *exec.Cmd {
 		}
 		cmd = exec.Command(python, "-B", filepath.Join("drivers", d.folder, "main.py"))
 	case "node":
-		modules, err := nodeModules()
+		modules, err := nodeModules("node-drivers", filepath.Join("drivers", "node"))
 		if err != nil {
 			lacks(fmt.Sprintf("the drivers for JavaScript: %v", err))
 		}
@@ -310,9 +310,9 @@ func (d driver) prepare(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// nodeModules is where scripts/install-drivers has put the drivers for JavaScript.
-func nodeModules() (string, error) {
-	lock, err := os.ReadFile(filepath.Join("drivers", "node", "package-lock.json"))
+// nodeModules is where scripts/install-drivers has put what the lock of a folder says, under a name.
+func nodeModules(name, folder string) (string, error) {
+	lock, err := os.ReadFile(filepath.Join(folder, "package-lock.json"))
 	if err != nil {
 		return "", err
 	}
@@ -321,7 +321,7 @@ func nodeModules() (string, error) {
 		return "", err
 	}
 	sum := sha256.Sum256(lock)
-	path := filepath.Join(cache, fmt.Sprintf("node-drivers-%x", sum[:8]), "node_modules")
+	path := filepath.Join(cache, fmt.Sprintf("%s-%x", name, sum[:8]), "node_modules")
 	_, err = os.Stat(path)
 	return path, err
 }

@@ -84,6 +84,7 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 	e.setPeer(conn, nil, s)
 	p.tally.Logins++
 	e.out.Emit(event.ServerOpened{Server: uint64(s.id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey, As: r.User})
+	e.dummyKey(s, info.Dummy)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: p.name.user, Database: p.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, PID: c.pid, Key: c.key, Server: s.id})
 }

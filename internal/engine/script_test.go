@@ -31,7 +31,8 @@ import (
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
 //	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N] [fallback=WAY,...] [settle=D]
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
-//	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used; cN gets none
+//	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used (the input
+//	    says why, where it gave one); cN gets none
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN, cancel-client cN
 //	snapshot, clients, servers, upstreams        what the console and the metrics are told
@@ -259,7 +260,8 @@ func (w *world) pass(t *testing.T, td *datadriven.TestData) {
 	}
 	s := MakeConn(uint32(100+n), 1)
 	w.name(fmt.Sprintf("s%d", n), s, shorthand.Client)
-	w.e.Passed(w.now, Login(n), r, at, s, ServerInfo{PID: uint32(1000 + n), HasKey: !td.HasArg("keyless")}, !td.HasArg("without-key"))
+	info := ServerInfo{PID: uint32(1000 + n), HasKey: !td.HasArg("keyless"), Dummy: td.Input}
+	w.e.Passed(w.now, Login(n), r, at, s, info, !td.HasArg("without-key"))
 }
 
 func params(input string) []wire.Param {

@@ -33,7 +33,7 @@ func writeLine(log *slog.Logger, e event.Event) {
 	case event.UpstreamFailing:
 		log.Warn("upstream left aside: the others serve", "remote", e.Upstream, "reason", e.Reason)
 	case event.DummyKey:
-		log.Warn("upstream gives no usable cancel key: cancels go by cancel_fallback", "remote", e.Upstream, "reason", e.Reason)
+		log.Warn("upstream gives no usable cancel key: cancels go by cancel_fallback, and of passthrough nowhere", "remote", e.Upstream, "reason", e.Reason)
 	case event.UpstreamBack:
 		log.Info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
 	case event.Drained:

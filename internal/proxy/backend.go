@@ -84,15 +84,20 @@ func (p *Proxy) serverReady(now time.Duration, s engine.Server, a *arrival) {
 		p.own.asked[a.upstream] = asking{bare: known.bare || l.bare, old: known.old || l.old}
 	}
 	b := &a.backend
-	a.info.HasKey, a.info.Dummy = b.cancellable(), b.dummy()
-	if p.shared(b) {
-		a.info.HasKey, a.info.Dummy = false, "it gives the same cancel key to several connections"
-	}
+	a.info.HasKey, a.info.Dummy = p.judge(b)
 	b.conn = p.loop.Reserve()
 	p.own.servers[s] = b
 	p.own.serverOf[b.conn] = s
 	adopt(p.loop, b.conn, a.fd, a.encrypted, a.first)
 	p.engine.Dialed(now, s, b.conn, a.info)
+}
+
+// judge says whether a cancel can be carried by b's key, and if it can't although there is one, why. On the loop.
+func (p *Proxy) judge(b *backend) (hasKey bool, dummy string) {
+	if p.shared(b) {
+		return false, "it gives the same cancel key to several connections"
+	}
+	return b.cancellable(), b.dummy()
 }
 
 // shared says whether another open server has b's key. On the loop.

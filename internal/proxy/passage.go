@@ -303,7 +303,8 @@ func (x *passage) meet(keyed bool) error {
 // introduce has the engine judge a passage, and keeps what a cancel for it needs. On the loop.
 func (p *Proxy) introduce(now time.Duration, l engine.Login, x *passage, keyed bool, verdicts chan engine.Verdict) {
 	b := &x.backend
-	info := engine.ServerInfo{PID: b.pid, HasKey: b.cancellable() && !p.shared(b), TLS: tlsName(x.encrypted)}
+	info := engine.ServerInfo{PID: b.pid, TLS: tlsName(x.encrypted)}
+	info.HasKey, info.Dummy = p.judge(b)
 	judged := make(chan engine.Verdict, 1)
 	p.own.logins[l] = judged
 	p.engine.Passed(now, l, x.request, x.target, b.conn, info, keyed)

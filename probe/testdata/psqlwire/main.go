@@ -1,18 +1,23 @@
-// Command psqlwire is a small server built on psql-wire, for `cancello check` to look at.
+// Command psqlwire is a small server built on psql-wire, for `cancello check` and for tests to look at.
 //
-//	psqlwire ADDR [--keys]
+//	psqlwire ADDR [--keys | --keys=zero | --keys=same]
 //
-// Without --keys it is what psql-wire is by default: it sends no BackendKeyData. It knows SELECT 1, pg_sleep,
+// Without --keys it is what psql-wire is by default: it sends no BackendKeyData. With zero everybody is given zeros, with
+// same everybody the same key: a CancelRequest with one of them is for all of them. It says on standard error where it
+// listens, when a pg_sleep begins, and when a CancelRequest comes; a line on standard input ends each pg_sleep as if its
+// time had passed. It knows SELECT 1, pg_sleep,
 // pg_backend_pid and the words of transactions; anything else is a syntax error.
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"log"
 	"log/slog"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -36,14 +41,16 @@ type session struct {
 	key    key
 	status atomic.Int32 // a types.ServerStatus
 	mu     sync.Mutex
-	stop   context.CancelFunc // of the statement that runs
+	stop   context.CancelFunc // ends the statement that runs
+	awake  context.CancelFunc // and this one as if its time had passed
 }
 
 type server struct {
 	mu     sync.Mutex
 	byAddr map[string]*session
-	byKey  map[key]*session
+	byKey  map[key]map[*session]bool
 	last   int32
+	forAll *key // where there is one for everybody
 }
 
 type sessionKey struct{}
@@ -54,7 +61,7 @@ func main() {
 	if len(os.Args) < 2 {
 		log.Fatal("usage: psqlwire ADDR [--keys]")
 	}
-	s := &server{byAddr: map[string]*session{}, byKey: map[key]*session{}, last: 100000}
+	s := &server{byAddr: map[string]*session{}, byKey: map[key]map[*session]bool{}, last: 100000}
 	options := []wire.OptionFn{
 		wire.Logger(slog.New(slog.DiscardHandler)),
 		wire.Version("16.0"),
@@ -64,14 +71,44 @@ func main() {
 			return types.ServerStatus(of(ctx).status.Load())
 		}),
 	}
-	if len(os.Args) > 2 && os.Args[2] == "--keys" {
+	if len(os.Args) > 2 {
+		switch os.Args[2] {
+		case "--keys":
+		case "--keys=zero":
+			s.forAll = &key{}
+		case "--keys=same":
+			s.forAll = &key{42, 0x002be210}
+		default:
+			log.Fatalf("unknown: %s", os.Args[2])
+		}
 		options = append(options, wire.BackendKeyData(s.mint), wire.CancelRequest(s.cancel))
 	}
 	srv, err := wire.NewServer(parse, options...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(srv.ListenAndServe(os.Args[1]))
+	ln, err := net.Listen("tcp", os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("listening on %s", ln.Addr())
+	go s.wake()
+	log.Fatal(srv.Serve(ln))
+}
+
+// wake ends pg_sleep.
+func (s *server) wake() {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		s.mu.Lock()
+		for _, x := range s.byAddr {
+			x.mu.Lock()
+			if x.awake != nil {
+				x.awake()
+			}
+			x.mu.Unlock()
+		}
+		s.mu.Unlock()
+	}
 }
 
 func of(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
@@ -85,8 +122,15 @@ func (s *server) at(addr string) *session {
 		_, _ = rand.Read(secret[:])
 		s.last++
 		found = &session{key: key{s.last, int32(binary.BigEndian.Uint32(secret[:]))}}
+		if s.forAll != nil {
+			found.key = *s.forAll
+		}
 		found.status.Store(int32(types.ServerIdle))
-		s.byAddr[addr], s.byKey[found.key] = found, found
+		s.byAddr[addr] = found
+		if s.byKey[found.key] == nil {
+			s.byKey[found.key] = map[*session]bool{}
+		}
+		s.byKey[found.key][found] = true
 	}
 	return found
 }
@@ -103,22 +147,24 @@ func (s *server) begin(ctx context.Context) (context.Context, error) {
 func (s *server) end(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byKey, of(ctx).key)
+	delete(s.byKey[of(ctx).key], of(ctx))
+	if len(s.byKey[of(ctx).key]) == 0 {
+		delete(s.byKey, of(ctx).key)
+	}
 	delete(s.byAddr, wire.RemoteAddress(ctx).String())
 	return nil
 }
 
 func (s *server) cancel(_ context.Context, pid, secret int32) error {
+	log.Print("a CancelRequest")
 	s.mu.Lock()
-	found := s.byKey[key{pid, secret}]
-	s.mu.Unlock()
-	if found == nil {
-		return nil
-	}
-	found.mu.Lock()
-	defer found.mu.Unlock()
-	if found.stop != nil {
-		found.stop()
+	defer s.mu.Unlock()
+	for found := range s.byKey[key{pid, secret}] {
+		found.mu.Lock()
+		if found.stop != nil {
+			found.stop()
+		}
+		found.mu.Unlock()
 	}
 	return nil
 }
@@ -173,16 +219,19 @@ func row(value string) wire.PreparedStatementFn {
 func sleep(d time.Duration) wire.PreparedStatementFn {
 	return func(ctx context.Context, w wire.DataWriter, p []wire.Parameter) error {
 		s := of(ctx)
-		running, stop := context.WithTimeout(ctx, d)
+		running, stop := context.WithCancel(ctx)
+		slept, awake := context.WithTimeout(running, d)
 		defer stop()
+		defer awake()
 		s.mu.Lock()
-		s.stop = stop
+		s.stop, s.awake = stop, awake
 		s.mu.Unlock()
-		<-running.Done()
+		log.Print("a pg_sleep")
+		<-slept.Done()
 		s.mu.Lock()
-		s.stop = nil
+		s.stop, s.awake = nil, nil
 		s.mu.Unlock()
-		if errors.Is(running.Err(), context.Canceled) {
+		if running.Err() != nil {
 			if s.status.Load() == int32(types.ServerTransactionBlock) {
 				s.status.Store(int32(types.ServerTransactionFailed))
 			}
