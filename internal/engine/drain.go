@@ -47,9 +47,16 @@ func (e *Engine) endDrain() {
 			e.kill(c, cause)
 		}
 	}
+	for _, p := range e.poolsOf("") {
+		for _, c := range p.Line.All() {
+			if c.gone { // what it had asked for before it went will not be done
+				e.giveUpOn(c)
+			}
+		}
+	}
 	for _, id := range slices.Sorted(maps.Keys(e.servers)) {
 		s := e.servers[id]
-		if s == nil || s.cl == nil || !s.cl.departed() {
+		if s == nil || s.cl == nil || !s.cl.gone && !s.cl.departed() {
 			continue
 		}
 		c := s.cl // of those that have gone, or said so, what they had asked for was still done
