@@ -14,7 +14,8 @@ import (
 // TestCuts: how a network cuts the bytes changes nothing. Every script is run as it is, then with every command's bytes
 // cut into single ones, then at random places. Each connection is sent the same bytes, and the rest happens in the same
 // order; only who is paused and resumed when may differ. Where a lost client's Query is cancelled its own bytes are not
-// cut: a Query whose first word was not seen may be a COMMIT, and is not cancelled.
+// cut: a Query whose first word was not seen may be a COMMIT, and is not cancelled. Scripts in testdata/cut are about a
+// cut and are left out.
 func TestCuts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {

@@ -97,7 +97,7 @@ func (e *Engine) onlyUnread(s *server) bool {
 	case s.phase != leased || !c.sess.Quiet() || (c.sess.Settled() && s.still(e.bug)):
 		return false
 	}
-	return c.departed() || (c.sess.Tx() == 'I' && (e.draining || c.sess.Mode() != session.Keep))
+	return c.departed() || c.unrestored() || (c.sess.Tx() == 'I' && (e.draining || c.sess.Mode() != session.Keep))
 }
 
 // consume takes a server's bytes, which are lent.Bytes from base on or our own, until they are used up or a message is

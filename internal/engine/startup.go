@@ -142,6 +142,12 @@ func (e *Engine) restore(s *server) bool {
 	return true
 }
 
+// unrestored tells whether a RESET has ended and what it took is still to be given back: it waits for the end of a message
+// that its server has begun.
+func (c *client) unrestored() bool {
+	return c.resets && c.sess.Tags()&session.TagReset != 0 && c.sess.Tx() == 'I' && c.sess.Begun() == c.sess.Ended()
+}
+
 // choresSet notes what a chore does to the settings that nobody reports.
 func (e *Engine) choresSet(s *server, chore lease.Chore) {
 	switch chore {

@@ -81,7 +81,7 @@ func (e *Engine) proceed(c *client) {
 
 // mayBegin tells whether a new unit of c may be sent at once.
 func (c *client) mayBegin() bool {
-	return c.srv != nil && c.srv.phase == leased && c.srv.fences == 0 && !c.condemned
+	return c.srv != nil && c.srv.phase == leased && c.srv.fences == 0 && !c.condemned && !c.unrestored()
 }
 
 // pump takes bytes from a client until they are used up or something has to be waited for, and returns how many it took.
