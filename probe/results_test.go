@@ -172,6 +172,7 @@ func TestResults(t *testing.T) {
 			case s.ours:
 				dsn, version = s.start(t)
 				o.Patience = patient.Patience // tests beside this one are no fault of the system's
+				o.Quiet = 900 * time.Millisecond
 			case !*update:
 				checkReasons(t, readResults(t, s))
 				return
