@@ -105,6 +105,22 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, what asking, s
 	return a, err
 }
 
+// openAnyWay is open for who says nothing that could be refused: the first way counts for which there is TLS, or none
+// is asked for. secrets are nil in clear.
+func (p *Proxy) openAnyWay(ctx context.Context, t engine.Target) (nc net.Conn, encrypted *loop.TLS, secrets *serverTLS, hangUp func(), err error) {
+	secrets, ways, err := p.secrets(t)
+	for _, w := range ways {
+		nc, encrypted, hangUp, err = p.open(ctx, t, secrets, w)
+		if none := (*noTLS)(nil); !errors.As(err, &none) {
+			break
+		}
+	}
+	if encrypted == nil {
+		secrets = nil
+	}
+	return nc, encrypted, secrets, hangUp, err
+}
+
 // open connects to a target in one way; encrypted is nil in clear. hangUp is due if there is no error.
 func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w way) (nc net.Conn, encrypted *loop.TLS, hangUp func(), err error) {
 	if nc, err = p.reach(ctx, t, p.config.Load().NetworkOf(t.Entry)); err != nil {

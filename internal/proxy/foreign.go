@@ -51,30 +51,23 @@ func (p *Proxy) forward(s wire.Startup, d config.Database) error {
 	defer p.onWire.leave()
 	at := d.Upstreams()[0] // there is one
 	t := engine.Target{Entry: d, Host: at.Host, Port: at.Port, Timeout: c.Timeout}
-	secrets, ways, err := p.secrets(t)
-	ord := &order{timeout: c.Timeout, packet: wire.AppendCancelRequest(nil, s.PID, s.Key)}
-	for _, w := range ways {
-		raw, encrypted, hangUp, failed := p.open(ctx, t, secrets, w)
-		if err = failed; err != nil {
-			if none := (*noTLS)(nil); errors.As(err, &none) {
-				continue
-			}
-			break
-		}
-		defer hangUp()
-		nc := raw
-		if encrypted != nil {
-			nc = encrypted
-		}
-		switch ord.send(nc) {
-		case engine.NotSent:
-			return errors.New("the connection was refused as it was written to")
-		case engine.Broken:
-			return &brokenCancel{}
-		}
-		return nil
+	raw, encrypted, _, hangUp, err := p.openAnyWay(ctx, t)
+	if err != nil {
+		return errors.New(failure(t, err).Message)
 	}
-	return errors.New(failure(t, err).Message)
+	defer hangUp()
+	nc := raw
+	if encrypted != nil {
+		nc = encrypted
+	}
+	ord := &order{timeout: c.Timeout, packet: wire.AppendCancelRequest(nil, s.PID, s.Key)}
+	switch ord.send(nc) {
+	case engine.NotSent:
+		return errors.New("the connection was refused as it was written to")
+	case engine.Broken:
+		return &brokenCancel{}
+	}
+	return nil
 }
 
 // onWire counts the requests that are being forwarded: those beyond the limit wait.

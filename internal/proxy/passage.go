@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"time"
@@ -127,13 +126,7 @@ func (x *passage) ask() (engine.Target, error) {
 func (x *passage) open(t engine.Target) (hangUp func(), err error) {
 	ctx, cancel := context.WithTimeout(x.ctx, t.Timeout)
 	defer cancel()
-	secrets, ways, err := x.p.secrets(t)
-	for _, w := range ways {
-		x.raw, x.encrypted, hangUp, err = x.p.open(ctx, t, secrets, w)
-		if none := (*noTLS)(nil); !errors.As(err, &none) {
-			break
-		}
-	}
+	x.raw, x.encrypted, x.backend.tls, hangUp, err = x.p.openAnyWay(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +134,7 @@ func (x *passage) open(t engine.Target) (hangUp func(), err error) {
 	x.backend.network = x.p.config.Load().NetworkOf(t.Entry)
 	x.backend.addr, x.backend.host, x.backend.name = x.raw.RemoteAddr(), t.Host, t.Entry.Name
 	if x.encrypted != nil {
-		x.back, x.backend.tls = x.encrypted, secrets
+		x.back = x.encrypted
 	}
 	x.raw.SetDeadline(x.deadline)
 	x.r = bufio.NewReader(x.back)
