@@ -30,7 +30,7 @@ demo: build cache ## a throwaway PostgreSQL, Cancello before it, a tour of cance
 
 .PHONY: test
 test: cache ## all tests; 2,000 seeds of the simulation are among them
-	go test -timeout 20m ./...
+	@scripts/go-test -timeout 20m ./...
 
 .PHONY: check
 check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
@@ -47,8 +47,8 @@ check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
 
 .PHONY: race
 race: cache ## drivers under the race detector, buffers under the invariants tag
-	CGO_ENABLED=1 go test -race -shuffle=on $(DRIVERS)
-	go test -tags invariants -shuffle=on $(LENDERS)
+	CGO_ENABLED=1 scripts/go-test -race -shuffle=on $(DRIVERS)
+	scripts/go-test -tags invariants -shuffle=on $(LENDERS)
 
 .PHONY: sim
 sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: it replays exactly

@@ -248,7 +248,7 @@ func startGate(t testing.TB, o gateOptions) *gate {
 	t.Cleanup(func() {
 		g.Stop()
 		if t.Failed() {
-			t.Logf("Cancello's log:\n%s", g.log)
+			t.Logf("the end of Cancello's log:\n%s", pgtest.End(g.Log()))
 		}
 	})
 	m := g.log.await(t, listening)
@@ -440,7 +440,7 @@ func startInProcess(t testing.TB, o gateOptions, bug engine.Bug) *inProcess {
 		_ = w.Close() // a pipe's never fails
 		<-filled
 		if t.Failed() {
-			t.Logf("Cancello's log:\n%s", log)
+			t.Logf("the end of Cancello's log:\n%s", pgtest.End(log.String()))
 		}
 	})
 	if err := p.Start(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -79,13 +80,20 @@ func Start(t testing.TB, major int, opts ...Option) *postgres.Cluster {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("PostgreSQL %d's log:\n%s", major, c.Log())
+			t.Logf("the end of PostgreSQL %d's log:\n%s", major, End(c.Log()))
 		}
 		if err := c.Stop(); err != nil {
 			t.Errorf("stop PostgreSQL %d: %v", major, err)
 		}
 	})
 	return c
+}
+
+// End is the end of a log, as much of it as helps who reads of a failed test, and does not hide what failed.
+func End(log string) string {
+	const enough = 30
+	lines := strings.SplitAfter(log, "\n")
+	return strings.Join(lines[max(0, len(lines)-enough):], "")
 }
 
 func find(t testing.TB, major int) postgres.Install {
