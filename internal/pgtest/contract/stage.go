@@ -166,7 +166,8 @@ func (s *stage) open(c engine.Conn) {
 	}
 }
 
-// choke sends to c until its peer, which doesn't read, takes no more, and returns what was sent.
+// choke sends to c until its peer, which doesn't read, takes no more, and returns what was sent. Much is left queued: a
+// kernel that is behind may take a little more afterwards, and what a test says of the rest would not hold.
 func (s *stage) choke(c engine.Conn) []byte {
 	s.t.Helper()
 	var all []byte
@@ -175,7 +176,7 @@ func (s *stage) choke(c engine.Conn) []byte {
 		all = append(all, p...)
 		s.do(func() { s.out.Send(c, p) })
 		s.quiet()
-		if h := s.look(c); h.sent < h.queued {
+		if h := s.look(c); h.queued-h.sent > 4*MaxData {
 			return all
 		}
 	}
