@@ -40,7 +40,7 @@ func (c *Cancels) Add(at time.Time, e event.CancelSettled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch e.Outcome {
-	case event.UnknownKey, event.Forged, event.Malformed:
+	case event.UnknownKey, event.Forged, event.Malformed, event.Throttled:
 		c.ofNobody.add(settled{at, e}, keptNobodys)
 	default:
 		c.of.add(settled{at, e}, keptCancels)

@@ -182,6 +182,10 @@ func newTestConsole() *Console {
 	cancels.Add(noon.Add(-time.Minute), event.CancelSettled{Outcome: event.Failed, User: "ann", Database: "shop", PID: 1073741826, Unit: 3,
 		Kind: "batch", Cause: "query_timeout", Took: 10 * time.Second, Reason: "could not be delivered"})
 	cancels.Add(noon.Add(-time.Second), event.CancelSettled{Outcome: event.UnknownKey, Ticket: 2, Remote: "192.0.2.8:1", PID: 9})
+	cancels.Add(noon.Add(-500*time.Millisecond), event.CancelSettled{Outcome: event.Forwarded, Ticket: 3, Remote: "192.0.2.7:40010", User: "ann",
+		Database: "shop", PID: 1<<30 | 5<<20 | 7, Unit: 2, Kind: "query", Sends: 1, Took: 6 * time.Millisecond, Owner: event.PeerOf(5), There: event.Cancelled})
+	cancels.Add(noon.Add(-400*time.Millisecond), event.CancelSettled{Outcome: event.Late, Ticket: 1<<63 | 1, Remote: "192.0.2.7:40011", User: "ann",
+		Database: "shop", PID: 1073741827, Unit: 4, Kind: "query", Sends: 1, Took: 3 * time.Millisecond, Via: event.PeerOf(0)})
 	c := NewConsole(newModel(), cancels, "1.2.3", slog.New(slog.NewTextHandler(io.Discard, nil)))
 	c.now = func() time.Time { return noon }
 	return c
@@ -367,7 +371,7 @@ func TestNobodysCancelsDriveOutNoOthers(t *testing.T) {
 	var c Cancels
 	c.Add(noon, event.CancelSettled{Outcome: event.Cancelled, Unit: 1})
 	for i := range 2 * keptCancels {
-		c.Add(noon.Add(time.Duration(i+1)*time.Second), event.CancelSettled{Outcome: []event.Outcome{event.Forged, event.UnknownKey, event.Malformed}[i%3], Ticket: uint64(i)})
+		c.Add(noon.Add(time.Duration(i+1)*time.Second), event.CancelSettled{Outcome: []event.Outcome{event.Forged, event.UnknownKey, event.Malformed, event.Throttled}[i%4], Ticket: uint64(i)})
 	}
 	c.Add(noon.Add(time.Hour), event.CancelSettled{Outcome: event.Idle, Unit: 2})
 	list := c.list()

@@ -210,7 +210,7 @@ func yesNo(b bool) string {
 }
 
 func cancelColumns() []column {
-	return columns("time", "addr", "#port", "#node", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason", "cause")
+	return columns("time", "addr", "#port", "#node", "database", "user", "#client", "#unit", "kind", "outcome", "#sends", "~ms", "reason", "cause", "#via", "there")
 }
 
 func (c *Console) showCancels(_ context.Context, t *table) error {
@@ -227,8 +227,15 @@ func (c *Console) showCancels(_ context.Context, t *table) error {
 		if of, _, ours := key.Split(s.PID); ours {
 			node = int64(of)
 		}
+		var via, there any // the node that passed it on to us; the outcome at the one that we passed it on to
+		if of, ok := s.Via.Node(); ok {
+			via = int64(of)
+		}
+		if _, ok := s.Owner.Node(); ok && s.Outcome == event.Forwarded {
+			there = s.There.String()
+		}
 		t.add(s.at.UTC().Format("2006-01-02 15:04:05.000 MST"), host, port, node, orNil(s.Database), orNil(s.User), int64(s.PID), unit,
-			orNil(s.Kind), s.Outcome.String(), n(s.Sends), float64(s.Took.Microseconds())/1000, orNil(s.Reason), orNil(s.Cause))
+			orNil(s.Kind), s.Outcome.String(), n(s.Sends), float64(s.Took.Microseconds())/1000, orNil(s.Reason), orNil(s.Cause), via, there)
 	}
 	return nil
 }

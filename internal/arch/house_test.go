@@ -36,6 +36,7 @@ var house = []room{
 	{path: "internal/event", ring: rules},
 	{path: "internal/session", ring: rules, beside: unitAndEvent},
 	{path: "internal/lease", ring: rules, beside: unitAndEvent},
+	{path: "internal/relay", ring: rules, beside: []string{"internal/event"}},
 	{path: "internal/engine", ring: rules, beside: []string{
 		"internal/config", "internal/auth", "internal/key", "internal/unit", "internal/event", "internal/session", "internal/lease",
 	}},

@@ -21,12 +21,13 @@ const (
 	Forged                      // a 3.2 key whose MAC is wrong
 	Malformed                   // not a CancelRequest we could read a key from
 	Failed                      // could not be delivered within cancel_timeout
-	Forwarded                   // passed on unjudged, as it came: pool_mode = passthrough
+	Forwarded                   // passed on: unjudged, as it came (pool_mode = passthrough), or to the node it is for (Owner)
 	Unsupported                 // nothing can be sent that would mean this client alone
 	SQL                         // as Cancelled, by a statement (cancel_fallback)
+	Throttled                   // for another process, and there are too many such already
 )
 
-var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed", "forwarded", "unsupported", "sql"}
+var outcomeNames = [...]string{"cancelled", "late", "finished", "swallowed", "idle", "unqueued", "disconnected", "unknown_key", "forged", "malformed", "failed", "forwarded", "unsupported", "sql", "throttled"}
 
 // String is the name used in logs and metrics.
 func (o Outcome) String() string { return outcomeNames[o] }
@@ -47,7 +48,22 @@ type CancelSettled struct {
 	Took           time.Duration
 	Reason         string // for people: why it failed
 	Cause          string // of a cancel of Cancello's own, as the setting or command is called; empty: a client asked
+	Via            Peer   // the node that read the request and passed it on to this one
+	// Owner is the node that the request was passed on to. Where the outcome is Forwarded, There is its outcome at that node
+	// (Forwarded: went there as a plain CancelRequest, of which nothing is heard), and User to Sends and Reason are as
+	// that node told them.
+	Owner Peer
+	There Outcome
 }
+
+// Peer is another node; the zero value is none.
+type Peer uint16
+
+// PeerOf is the Peer of a node's number.
+func PeerOf(node uint16) Peer { return Peer(node) + 1 }
+
+// Node is its number; ok is false for none.
+func (p Peer) Node() (node uint16, ok bool) { return uint16(p) - 1, p != 0 }
 
 // DummyKey: what an upstream gives for cancel keys is none. Told once.
 type DummyKey struct {

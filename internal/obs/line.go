@@ -46,14 +46,14 @@ func writeLine(log *slog.Logger, e event.Event) {
 // cancelLevel is a warning where a request did not do what its sender wanted for a reason an operator can change.
 func cancelLevel(o event.Outcome) slog.Level {
 	switch o {
-	case event.Swallowed, event.Disconnected, event.Forged, event.Failed, event.Unsupported:
+	case event.Swallowed, event.Disconnected, event.Forged, event.Failed, event.Unsupported, event.Throttled:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }
 
 func cancelFields(e event.CancelSettled) []any {
-	f := make([]any, 0, 22)
+	f := make([]any, 0, 28)
 	f = append(f, "outcome", e.Outcome.String())
 	if e.PID != 0 {
 		f = append(f, "pid", e.PID)
@@ -69,6 +69,15 @@ func cancelFields(e event.CancelSettled) []any {
 		f = append(f, "remote", e.Remote)
 	} else if e.Ticket == 0 {
 		f = append(f, "origin", "cancello", "cause", e.Cause)
+	}
+	if node, ok := e.Via.Node(); ok {
+		f = append(f, "via", node)
+	}
+	if node, ok := e.Owner.Node(); ok {
+		f = append(f, "owner", node)
+		if e.Outcome == event.Forwarded {
+			f = append(f, "there", e.There.String())
+		}
 	}
 	if e.Reason != "" {
 		f = append(f, "reason", e.Reason)

@@ -80,9 +80,9 @@ func TestCancelsThatMeanNobodyAreSampled(t *testing.T) {
 	var out bytes.Buffer
 	s := New(plain(&out))
 	const flood = 5 * queueLen
-	nobodys := []event.Outcome{event.UnknownKey, event.Forged, event.Malformed}
+	nobodys := []event.Outcome{event.UnknownKey, event.Forged, event.Malformed, event.Throttled}
 	for i := range flood {
-		s.Emit(event.CancelSettled{Outcome: nobodys[i%3], Ticket: uint64(i + 1), Remote: fmt.Sprint(i)})
+		s.Emit(event.CancelSettled{Outcome: nobodys[i%4], Ticket: uint64(i + 1), Remote: fmt.Sprint(i)})
 		if i%10 == 0 {
 			s.Emit(event.CancelSettled{Outcome: event.Outcome(i / 10 % event.Outcomes), Ticket: uint64(i + 1), PID: 1<<30 + 1})
 		}
@@ -114,7 +114,7 @@ func TestCancelsThatMeanNobodyAreSampled(t *testing.T) {
 	}
 	for i, n := range s.Counts() {
 		o := event.Outcome(i)
-		if thin := o == event.UnknownKey || o == event.Forged || o == event.Malformed; !thin && of[o.String()] != int(n) || thin && of[o.String()] == 0 {
+		if thin := o == event.UnknownKey || o == event.Forged || o == event.Malformed || o == event.Throttled; !thin && of[o.String()] != int(n) || thin && of[o.String()] == 0 {
 			t.Errorf("%d lines of %s, which was counted %d times", of[o.String()], o, n)
 		}
 	}

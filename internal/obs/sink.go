@@ -106,7 +106,7 @@ func (s *Sink) thinned(e event.Event) *sampler {
 		return &s.refusals
 	case event.CancelSettled:
 		switch e.Outcome {
-		case event.UnknownKey, event.Forged, event.Malformed:
+		case event.UnknownKey, event.Forged, event.Malformed, event.Throttled:
 			return &s.nobodys
 		}
 	}

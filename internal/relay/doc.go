@@ -1,0 +1,18 @@
+// Package relay is a node's dealings with cancels that belong elsewhere, and with those that others pass on to it.
+//
+// One Relay per process, driven by one goroutine (or by the simulation): its methods are events, each with the present
+// time of this process's monotonic clock; it answers through Outside, which never calls it back inside a call. It opens no
+// connection and judges no key: the driver brings links up between processes that have proved to each other that they know
+// the cluster's secret, and calls Asked only for a key that is another node's by its MAC, or that has four bytes.
+//
+// It may import event and nothing else of the program. Ring 1: no clock, no socket, no goroutine, no randomness.
+//
+// Where to look: outside.go (what goes in and out), message.go and codec.go (what goes over a link).
+//
+// Invariants: each ticket of Asked and AskedHere is released once and settled once. What came in over a link is given to
+// our own engine, or to other processes of this node unless it came from one, and never to another node. The moment that a
+// request was read goes along as two bounds on the owner's clock, and stays what it was when the request is repeated.
+//
+// Limits: maxMessage bytes a message; Config.MaxAsks asks for one node at a time, and arrivals of one process;
+// Config.Timeout until an ask is delivered, three times that until its outcome.
+package relay

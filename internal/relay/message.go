@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"time"
+
+	"cancello/internal/event"
+)
+
+// Message is one of those below.
+type Message interface{ kind() byte }
+
+// Ping asks for the other end's clock. Sent is the sender's.
+type Ping struct{ Sent time.Duration }
+
+// Pong answers a Ping: Sent comes back as it was, Clock is its receiver's.
+type Pong struct{ Sent, Clock time.Duration }
+
+// Ask passes a CancelRequest on.
+type Ask struct {
+	ID      uint64 // the sender's, for one request; a repeat has the same
+	Request        // ReadAt and ReadBy are of the receiver's clock
+	// Local says that it goes no further, not even to other processes of the receiver's node.
+	Local bool
+	Left  time.Duration // how long the sender may still come back with it
+}
+
+// Released: nothing of what was asked is on the wire any more.
+type Released struct{ ID uint64 }
+
+// Settled is the outcome at the owner; if Released has not been said before, it is with this.
+type Settled struct {
+	ID      uint64
+	Outcome event.Outcome
+	// As in event.CancelSettled.
+	User, Database string
+	Unit           uint64
+	Kind           string
+	Sends          int
+	Took           time.Duration
+	Reason         string
+}
+
+// Done answers Settled: the sender has it, and will not ask again.
+type Done struct{ ID uint64 }
+
+// The kinds, as on the wire.
+const (
+	kindPing byte = 1 + iota
+	kindPong
+	kindAsk
+	kindReleased
+	kindSettled
+	kindDone
+)
+
+func (Ping) kind() byte     { return kindPing }
+func (Pong) kind() byte     { return kindPong }
+func (Ask) kind() byte      { return kindAsk }
+func (Released) kind() byte { return kindReleased }
+func (Settled) kind() byte  { return kindSettled }
+func (Done) kind() byte     { return kindDone }
