@@ -423,7 +423,7 @@ func startInProcess(t testing.TB, o gateOptions, bug engine.Bug) *inProcess {
 	p, err := proxy.New(proxy.Settings{
 		Config: c,
 		Engine: func(out engine.Outside) proxy.Engine {
-			e := engine.New(c, out, key.NewMinter(0, [4]byte{1, 2, 3, 4}, []byte("the secret of a test's own keys!"), 1))
+			e := engine.New(c, out, key.NewMinter(0, [4]byte{1, 2, 3, 4}, []byte("the secret of a test's own keys!")))
 			e.Sabotage(bug)
 			return e
 		},

@@ -84,7 +84,7 @@ func Start(o Options) (*App, error) {
 		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
 	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
-	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32), 1)
+	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32))
 	a.proxy, err = proxy.New(proxy.Settings{
 		Config: o.Config,
 		Engine: func(out engine.Outside) proxy.Engine {

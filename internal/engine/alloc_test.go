@@ -40,7 +40,7 @@ func newRoundTrip(t testing.TB, mode config.Mode, question, answer string) *roun
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
 	cfg.Pool.Mode = mode
 	r := &roundTrip{
-		e:   New(cfg, nobody{}, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0)),
+		e:   New(cfg, nobody{}, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."))),
 		now: time.Second, client: MakeConn(1, 1), server: MakeConn(2, 1),
 	}
 	var err error

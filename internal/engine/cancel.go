@@ -61,7 +61,7 @@ func (e *Engine) find(pid uint32, k []byte) (*client, event.Outcome) {
 		return nil, event.Malformed
 	case key.Forged:
 		return nil, event.Forged
-	case key.Foreign:
+	case key.Former, key.Foreign, key.PlainForeign:
 		return nil, event.UnknownKey
 	}
 	_, slot, _ := key.Split(pid)

@@ -109,7 +109,7 @@ func newFuzzed(t *testing.T, session bool) *fuzzed {
 		cfg.Pool.Mode = config.Session
 	}
 	z := &fuzzed{t: t, cfg: cfg, now: time.Second, queued: map[Conn]int{}, tickets: map[Ticket]*[2]int{}, pending: map[Login]Conn{}}
-	z.e = New(cfg, z, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
+	z.e = New(cfg, z, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes....")))
 	z.do(opLogin, 0, nil, nil)
 	z.do(opDialed, 0, nil, nil)
 	z.do(opLogin, 1, nil, nil)

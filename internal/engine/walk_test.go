@@ -234,7 +234,7 @@ func newModel(s scenario, b Bug) *model {
 	cfg.Limits = config.Limits{}
 	cfg.Timeouts.ServerGhost = 0 // it would have to pass
 	m := &model{scenario: s, queued: map[Conn]int{}}
-	m.e = New(cfg, m, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
+	m.e = New(cfg, m, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes....")))
 	m.e.Sabotage(b)
 	for i := range s.units {
 		m.join(i)

@@ -50,7 +50,7 @@ func newWorld(cfg config.Config) *world {
 		names: map[Conn]string{}, byName: map[string]Conn{}, stream: map[Conn]*shorthand.Stream{}, keys: map[string]clientKey{},
 		cut: map[Conn][]byte{}, queued: map[Conn]int{}, sent: map[Conn][]byte{}, slow: map[Conn]bool{}, orders: map[Order]byte{}, now: time.Second,
 	}
-	w.e = New(cfg, w, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes...."), 0))
+	w.e = New(cfg, w, key.NewMinter(0, [4]byte{1}, []byte("secret of this test, 32 bytes....")))
 	return w
 }
 

@@ -5,7 +5,7 @@
 // for; the key proves that whoever sends it was given it. At protocol 3.0 the key is four random bytes, kept
 // with the slot. At 3.2 it is 32 bytes that carry node and incarnation under a MAC, so that a forged one is told
 // by a single hash, before a slot is looked at or anything is dialed, and a key of another node or of an earlier
-// process is told from a forged one.
+// process is told from a forged one. Nodes share a secret; while it is changed keys under two are genuine.
 //
 // It may import wire, and of the standard library what is pure (crypto/hmac, crypto/sha256, crypto/subtle,
 // encoding/binary). Random bytes come in as arguments.
@@ -15,5 +15,5 @@
 // differ. A genuine MAC says that a key was minted here, not that it is the slot's present one: the caller still
 // compares it with Equal.
 //
-// Limits: 1024 nodes, Slots clients of a node, 256 MAC keys.
+// Limits: 1024 nodes, Slots clients of a node.
 package key

@@ -14,7 +14,7 @@ var (
 	testRandom      = [12]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
 )
 
-func testMinter() *Minter { return NewMinter(5, testIncarnation, testSecret, 3) }
+func testMinter() *Minter { return NewMinter(5, testIncarnation, testSecret) }
 
 // The long vector was made with Python's hmac module, so that it is a witness of the layout and not of this code.
 func TestMintGolden(t *testing.T) {
@@ -24,7 +24,7 @@ func TestMintGolden(t *testing.T) {
 		key  string
 	}{
 		{"3.0", wire.V30, "01020304"},
-		{"3.2", wire.V32, "01030005deadbeef0102030405060708f9f4f924bf3088b701c3c5ae2caa6369"},
+		{"3.2", wire.V32, "01340005deadbeef010203040506070872d693d596962e7ce241c1d5bef74df1"},
 	} {
 		pid, key := testMinter().Mint(c.v, 7, testRandom)
 		if pid != 0x40500007 {
@@ -52,13 +52,13 @@ func TestCheck(t *testing.T) {
 	m := testMinter()
 	pid, long := m.Mint(wire.V32, 7, testRandom)
 	_, plain := m.Mint(wire.V30, 7, testRandom)
-	mint := func(node uint16, inc [4]byte, secret []byte, id byte) (uint32, []byte) {
-		return NewMinter(node, inc, secret, id).Mint(wire.V32, 7, testRandom)
+	mint := func(node uint16, inc [4]byte, secret []byte) (uint32, []byte) {
+		return NewMinter(node, inc, secret).Mint(wire.V32, 7, testRandom)
 	}
-	nodePID, nodeKey := mint(6, testIncarnation, testSecret, 3)
-	_, earlier := mint(5, [4]byte{1}, testSecret, 3)
-	_, stranger := mint(5, testIncarnation, []byte("another secret"), 3)
-	_, otherID := mint(5, testIncarnation, testSecret, 4)
+	nodePID, nodeKey := mint(6, testIncarnation, testSecret)
+	_, earlier := mint(5, [4]byte{1}, testSecret)
+	_, stranger := mint(5, testIncarnation, []byte("another secret"))
+	_, nodeStranger := mint(6, testIncarnation, []byte("another secret"))
 	for _, c := range []struct {
 		name string
 		pid  uint32
@@ -70,11 +70,12 @@ func TestCheck(t *testing.T) {
 		{"plain key of anybody", 1, []byte{9, 9, 9, 9}, Plain},
 		{"another slot's pid", pid + 1, long, Forged},
 		{"another node's pid", nodePID, long, Forged},
+		{"plain key of another node", nodePID, plain, PlainForeign},
+		{"another node's key under another secret", nodePID, nodeStranger, Forged},
 		{"pid with bit 31", pid | 1<<31, long, Forged},
 		{"another node's key", nodePID, nodeKey, Foreign},
-		{"key of an earlier process", pid, earlier, Foreign},
+		{"key of an earlier process", pid, earlier, Former},
 		{"key under another secret", pid, stranger, Forged},
-		{"key under another key id", pid, otherID, Forged},
 		{"32 zeros", pid, make([]byte, 32), Forged},
 		{"no key", pid, nil, Malformed},
 		{"cut short", pid, long[:31], Malformed},
@@ -106,11 +107,54 @@ func TestEveryFlippedBitIsForged(t *testing.T) {
 
 func TestSecretIsCopied(t *testing.T) {
 	secret := bytes.Clone(testSecret)
-	m := NewMinter(5, testIncarnation, secret, 3)
+	m := NewMinter(5, testIncarnation, secret)
 	pid, key := m.Mint(wire.V32, 7, testRandom)
 	clear(secret)
 	if got := m.Check(pid, key); got != Genuine {
 		t.Errorf("after the caller wiped its secret: %v", got)
+	}
+}
+
+// The secret is changed node by node: keys under the former one hold where it is still known, and what is minted is
+// minted under the new one, whatever the order in which the nodes change.
+func TestTwoSecrets(t *testing.T) {
+	before, after := testSecret, []byte("what comes after that secret ...")
+	third := []byte("and a third one that is not ours")
+	old := NewMinter(5, testIncarnation, before)
+	changed := old.Under(after, before)
+	done := changed.Under(after)
+	for _, c := range []struct {
+		name          string
+		mints, judges *Minter
+		want          Verdict
+	}{
+		{"the former secret's key, both known", old, changed, Genuine},
+		{"the new secret's key, both known", changed, changed, Genuine},
+		{"the new secret's key, the former forgotten", changed, done, Genuine},
+		{"the former secret's key, it is forgotten", old, done, Forged},
+		{"the new secret's key, not known yet", changed, old, Forged},
+		{"a third one's", old.Under(third), changed, Forged},
+	} {
+		pid, key := c.mints.Mint(wire.V32, 7, testRandom)
+		if got := c.judges.Check(pid, key); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Secrets that have the same key id are both tried: one in 256 pairs is like that.
+func TestSecretsWithOneKeyID(t *testing.T) {
+	other := bytes.Clone(testSecret)
+	for n := byte(0); keyID(other) != keyID(testSecret) || bytes.Equal(other, testSecret); n++ {
+		if other[0] = n; n == 255 {
+			other[1]++
+		}
+	}
+	m := NewMinter(5, testIncarnation, testSecret, other)
+	for _, s := range [][]byte{testSecret, other} {
+		if got := m.Check(m.Under(s).Mint(wire.V32, 7, testRandom)); got != Genuine {
+			t.Errorf("%v", got)
+		}
 	}
 }
 
@@ -144,9 +188,9 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, pid uint32, key []byte) {
 		before := bytes.Clone(key)
 		switch got := m.Check(pid, key); got {
-		case Plain:
-			if len(key) != 4 {
-				t.Fatalf("%d bytes are plain", len(key))
+		case Plain, PlainForeign:
+			if node, _, ok := Split(pid); len(key) != 4 || (got == PlainForeign) != (ok && node != 5) {
+				t.Fatalf("%d bytes for %#x are %v", len(key), pid, got)
 			}
 		case Malformed:
 			if len(key) == 4 || len(key) == 32 {

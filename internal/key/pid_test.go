@@ -50,8 +50,9 @@ func TestPIDOutOfRangePanics(t *testing.T) {
 	for name, f := range map[string]func(){
 		"node":  func() { PID(Nodes, 0) },
 		"slot":  func() { PID(0, Slots) },
-		"mint":  func() { NewMinter(Nodes, [4]byte{}, []byte("s"), 0) },
-		"empty": func() { NewMinter(0, [4]byte{}, nil, 0) },
+		"mint":  func() { NewMinter(Nodes, [4]byte{}, []byte("s")) },
+		"none":  func() { NewMinter(0, [4]byte{}) },
+		"empty": func() { NewMinter(0, [4]byte{}, nil) },
 	} {
 		func() {
 			defer func() {

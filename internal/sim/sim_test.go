@@ -21,7 +21,7 @@ var (
 func production(bug engine.Bug) func(config.Config, engine.Outside, uint64) Machine {
 	return func(cfg config.Config, out engine.Outside, seed uint64) Machine {
 		secret := binary.BigEndian.AppendUint64([]byte("a secret of thirty-two bytes..."), seed)
-		e := engine.New(cfg, out, key.NewMinter(uint16(seed%1024), [4]byte{1, 2, 3, byte(seed)}, secret, 1))
+		e := engine.New(cfg, out, key.NewMinter(uint16(seed%1024), [4]byte{1, 2, 3, byte(seed)}, secret))
 		e.Sabotage(bug)
 		return e
 	}
