@@ -29,7 +29,8 @@ type Options struct {
 	Watch func(event.Event)
 	// Version is what the metrics say of the build.
 	Version string
-	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD and PGPASSFILE are asked for. Nil: nothing
+	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD, PGPASSFILE and
+	// CANCELLO_CLUSTER_SECRET are asked for. Nil: nothing
 	// is set.
 	Getenv func(string) string
 }
@@ -40,9 +41,12 @@ type App struct {
 	load   func() (config.Config, error)
 	getenv func(string) string
 	mock   []byte // secret, the same for each Verifier
+	own    []byte // secret, the cluster's where there is none
 
 	reloading sync.Mutex
 	config    config.Config // in force; guarded by reloading
+	secrets   secrets       // in force; guarded by reloading
+	minter    *key.Minter   // of this process under them; guarded by reloading
 
 	proxy   *proxy.Proxy
 	engine  *engine.Engine // touched on the loop alone
@@ -67,6 +71,10 @@ func Start(o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	shared, err := readSecrets(&o.Config, o.Getenv)
+	if err != nil {
+		return nil, err
+	}
 	secrets, err := proxy.LoadTLS(&o.Config)
 	if err != nil {
 		return nil, err
@@ -80,15 +88,16 @@ func Start(o Options) (*App, error) {
 	makeRoomForLoop()
 
 	a := &App{
-		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), config: o.Config,
+		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), own: secret(32), config: o.Config,
 		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
 	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
-	minter := key.NewMinter(0, [4]byte(secret(4)), secret(32))
+	a.secrets = shared.orOwn(a.own)
+	a.minter = key.NewMinter(uint16(o.Config.Cluster.Node), [4]byte(secret(4)), a.secrets.list()...)
 	a.proxy, err = proxy.New(proxy.Settings{
 		Config: o.Config,
 		Engine: func(out engine.Outside) proxy.Engine {
-			a.engine = engine.New(o.Config, out, minter)
+			a.engine = engine.New(o.Config, out, a.minter)
 			return a.engine
 		},
 		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, a.mock),

@@ -36,11 +36,14 @@ func readUserlist(path string) (*auth.Userlist, error) {
 
 // Check looks at a configuration as Start does, but at nothing outside of this machine. It tells how many users there are
 // in the auth file.
-func Check(c config.Config) (users int, err error) {
+func Check(c config.Config, getenv func(string) string) (users int, err error) {
 	if err := config.Validate(&c); err != nil {
 		return 0, err
 	}
 	list, err := readUserlist(c.Auth.File)
+	if err == nil {
+		_, err = readSecrets(&c, getenv)
+	}
 	if err == nil {
 		_, err = proxy.LoadTLS(&c)
 	}

@@ -33,6 +33,7 @@ type prepared struct {
 	config config.Config // with what needs a restart as it is
 	users  *auth.Userlist
 	tls    *proxy.TLS
+	shared secrets
 }
 
 // read reads the configuration and prepares it.
@@ -78,6 +79,9 @@ func (a *App) prepare(wanted config.Config) (prepared, error) {
 	if n.users, err = readUserlist(n.config.Auth.File); err != nil {
 		return n, err
 	}
+	if n.shared, err = readSecrets(&n.config, a.getenv); err != nil {
+		return n, err
+	}
 	if n.tls, err = proxy.LoadTLS(&n.config); err != nil {
 		return n, err
 	}
@@ -93,12 +97,24 @@ func (a *App) knows(d config.Database) bool {
 	return slices.ContainsFunc(a.config.Databases, func(e config.Database) bool { return e.Host == d.Host })
 }
 
+// useSecrets has keys be made under the cluster's secrets as they are now, and judged under them.
+func (a *App) useSecrets(s secrets) {
+	next, changed := s.orOwn(a.own).after(a.secrets)
+	a.secrets = next
+	a.minter = a.minter.Under(next.list()...)
+	a.proxy.UseKeys(a.minter)
+	if changed {
+		a.log.Info("reload: the cluster's secret is another one; what is made under the former one stays good")
+	}
+}
+
 // commit is the phase that cannot fail.
 func (a *App) commit(n prepared) {
 	changes := config.Diff(&a.config, &n.wanted)
 	a.config = n.config
 	a.proxy.UseTLS(n.tls)
 	a.proxy.Reconfigure(n.config, auth.NewVerifier(method(n.config.Auth.Method), n.users, a.mock), passwords(n.users, a.getenv))
+	a.useSecrets(n.shared)
 	needRestart := 0
 	for _, c := range changes {
 		what := []any{"setting", c.Name, "old", c.Old, "new", c.New}

@@ -25,7 +25,7 @@ type reloading struct {
 	closed chan struct{} // a server was
 }
 
-func startReloading(t *testing.T, s *fake.Server, edit func(*config.Config)) *reloading {
+func startReloading(t *testing.T, s *fake.Server, edit func(*config.Config), watch ...func(event.Event)) *reloading {
 	t.Helper()
 	r := &reloading{closed: make(chan struct{}, 100)}
 	o := options(t, s)
@@ -36,6 +36,9 @@ func startReloading(t *testing.T, s *fake.Server, edit func(*config.Config)) *re
 	o.Watch = func(e event.Event) {
 		if _, ok := e.(event.ServerClosed); ok {
 			r.closed <- struct{}{}
+		}
+		for _, w := range watch {
+			w(e)
 		}
 	}
 	r.App = started(t, o)

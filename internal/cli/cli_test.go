@@ -36,7 +36,7 @@ func TestCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	const up = "--upstream=postgres://ann:secret@127.0.0.1:1/db"
+	const up = "--upstream=postgres://ann:hunter2@127.0.0.1:1/db"
 	const try = "Try 'cancello serve --help'.\n"
 	tests := []struct {
 		args           string
@@ -87,7 +87,7 @@ func TestCommandLine(t *testing.T) {
 			if stderr.String() != tt.stderr {
 				t.Errorf("stderr:\n%swant:\n%s", stderr.String(), tt.stderr)
 			}
-			if strings.Contains(stdout.String()+stderr.String(), "secret") {
+			if strings.Contains(stdout.String()+stderr.String(), "hunter2") {
 				t.Error("the password of the DSN is shown")
 			}
 		})

@@ -102,7 +102,7 @@ func logHandler(f config.LogFormat, w io.Writer) slog.Handler {
 
 // check says what would be done.
 func check(c config.Config, s surroundings) error {
-	users, err := app.Check(c)
+	users, err := app.Check(c, s.getenv)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,9 @@ func Alter(c *Config, key, value string) error {
 		if s.when == Restart {
 			return fmt.Errorf("%s cannot be changed without a restart", key)
 		}
+		if s.secret {
+			break // which Set says
+		}
 		return s.set(c, value)
 	}
 	return Set(c, key, value) // which knows no more of them, but the nearest

@@ -10,6 +10,8 @@ type Config struct {
 	Socket    Socket     // how Unix sockets appear
 	Databases []Database // what clients may ask for
 	Users     []User     // who has values of their own
+	Cluster   Cluster    // this node among the others
+	Peers     []Peer     // the others
 	Auth      Auth       // how clients prove who they are
 	Pool      Pool
 	Timeouts  Timeouts

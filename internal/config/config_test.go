@@ -72,6 +72,20 @@ func TestEverySettingOfAnEntryIsItsOwn(t *testing.T) {
 			t.Errorf("%s: %v", s.name, changes)
 		}
 	}
+	for _, s := range ofPeer() {
+		before, after := good(), good()
+		p := Peer{Node: Give(1), Address: "h:1"}
+		before.Peers, after.Peers = []Peer{p}, []Peer{p}
+		vary(s, &after.Peers[0])
+		changes := Diff(before, after)
+		if s.name == "node" { // another one: it comes, and that one goes
+			if len(changes) != 2 || changes[0].Old != "" || changes[1].New != "" {
+				t.Errorf("%s: %v", s.name, changes)
+			}
+		} else if len(changes) != 1 || changes[0].Name != "peer 1 "+s.name {
+			t.Errorf("%s: %v", s.name, changes)
+		}
+	}
 	for _, s := range ofUser() {
 		before, after := good(), good()
 		before.Users, after.Users = []User{{Name: "ann"}}, []User{{Name: "ann"}}
@@ -275,8 +289,9 @@ func TestDiff(t *testing.T) {
 func TestNothingPrintsPasswords(t *testing.T) {
 	c := good()
 	c.Databases[0].Password = "wonderland"
+	c.Cluster.Secret, c.Cluster.Previous = "wonderland wonderland", "wonderland before that"
 	texts := []string{}
-	for _, v := range []any{c.Databases[0], &c.Databases[0], c.Databases, *c, c} {
+	for _, v := range []any{c.Databases[0], &c.Databases[0], c.Databases, c.Cluster, &c.Cluster, *c, c} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 			texts = append(texts, fmt.Sprintf(verb, v))
 		}

@@ -22,7 +22,7 @@ type Change struct {
 	Old, New string // for people, without passwords; empty: absent
 }
 
-// Diff lists what differs, in the order: general settings, databases, users. Nothing differs: nil.
+// Diff lists what differs, in the order: general settings, databases, users, peers. Nothing differs: nil.
 func Diff(old, updated *Config) []Change {
 	list := differences("", general(), old, updated)
 	for _, d := range updated.Databases {
@@ -47,7 +47,7 @@ func Diff(old, updated *Config) []Change {
 			list = append(list, differences(userName(u.Name)+" ", ofUser(), &u, &User{})...)
 		}
 	}
-	return list
+	return append(list, peerChanges(old.Peers, updated.Peers)...)
 }
 
 func differences[T any](prefix string, table []setting[T], old, updated *T) []Change {

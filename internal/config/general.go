@@ -9,7 +9,7 @@ import (
 
 // general is the table of the settings that there are once, in the order in which they are documented and checked.
 func general() []setting[Config] {
-	return behind(slices.Concat(beforeLimits(), generalLimits(), behindLimits(), ofNetwork()), slices.Concat(bounds(), lives()))
+	return behind(slices.Concat(beforeLimits(), generalLimits(), behindLimits(), ofNetwork(), ofCluster()), slices.Concat(bounds(), lives()))
 }
 
 // behind puts each setting behind the last one of its table.
@@ -128,8 +128,8 @@ const (
 func modeWords() []string { return []string{"session", "transaction", "statement", "passthrough"} }
 
 // viaSet tells whether --set reaches a setting. Those of which there are several at a time, and those that decide who
-// gets in, have only their flags.
-func viaSet(s *setting[Config]) bool { return s.flag == "" || s.table == "pool" }
+// gets in, have only their flags; secrets, which anybody would see there, have none.
+func viaSet(s *setting[Config]) bool { return !s.secret && (s.flag == "" || s.table == "pool") }
 
 // Description is what people are told of one setting.
 type Description struct {
@@ -169,6 +169,8 @@ func Set(c *Config, key, value string) error {
 	var names []string
 	for _, s := range general() {
 		switch {
+		case s.name == meant && s.secret:
+			return fmt.Errorf("%s can't be given there, where others see it: give it in the file", key)
 		case s.name == meant && !viaSet(&s):
 			return fmt.Errorf("%s can't be given by --set: use %s", key, s.flag)
 		case s.name == key:

@@ -139,13 +139,23 @@ type reader struct {
 	p      *unstable.Parser
 	b      []byte
 	table  []string
+	peers  int // how many there have been
 	leaves []leaf
+}
+
+// next is the path of one more table of a list: its number follows the list's name.
+func (r *reader) next(list []string) []string {
+	r.peers++
+	return append(slices.Clip(list), strconv.Itoa(r.peers))
 }
 
 func (r *reader) expression(e *unstable.Node) {
 	switch e.Kind {
 	case unstable.Table, unstable.ArrayTable:
 		path, at := r.key(nil, e)
+		if e.Kind == unstable.ArrayTable && slices.Equal(path, []string{peersTable}) {
+			path = r.next(path)
+		}
 		r.table = path
 		r.leaves = append(r.leaves, leaf{path: path, at: at, kind: e.Kind})
 	case unstable.KeyValue:

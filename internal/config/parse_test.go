@@ -100,6 +100,8 @@ func TestFile(t *testing.T) {
 		},
 		Network: Network{KeepCount: 3, KeepIdle: time.Minute, KeepInterval: 10 * time.Second, UserTimeout: 1500 * time.Millisecond},
 		DNS:     DNS{MaxTTL: time.Minute},
+		Cluster: Cluster{Node: 3, Listen: ":7432", SecretFile: "cluster.secret", Previous: "hunter2 hunter2 hunter2"},
+		Peers:   []Peer{{Node: Give(0), Address: "10.0.0.1:7432"}, {Node: Give(1023), Address: "[::1]:7432", Mode: PeerPrefer}},
 		Databases: []Database{
 			{Name: "shop", Host: "db.example.com", Port: 5433, DBName: "shop_live", User: "app", Password: "s3cret, with \"quotes\"",
 				PoolSize: Give(7), Mode: Give(Session), QueryWait: Give(time.Duration(0)), ServerIdle: Give(time.Minute), Keys: Give(KeysSince32),
@@ -125,7 +127,7 @@ func TestFile(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	said := string(b)
-	tables := [][]string{names(general()), names(ofDatabase()), names(ofUser())}
+	tables := [][]string{names(general()), names(ofDatabase()), names(ofUser()), names(ofPeer())}
 	for _, name := range slices.Concat(tables...) {
 		if !strings.Contains(said, name) {
 			t.Errorf("all.toml does not say %s", name)

@@ -30,6 +30,8 @@ func Reference() string {
 	rows(&b, ofDatabase(), &d)
 	b.WriteString(referenceUsers)
 	rows(&b, ofUser(), &User{})
+	b.WriteString(referencePeers)
+	rows(&b, ofPeer(), &Peer{})
 	b.WriteString(referenceReload)
 	return b.String()
 }
@@ -113,6 +115,25 @@ const referenceUsers = `
 
 What holds for clients that log in as NAME, in place of what their database and the general settings say. A user needs
 no table to get in: that is for ` + "`auth_file`" + ` to say.
+
+`
+
+const referencePeers = `
+## [[peers]]
+
+The other nodes, a table for each: a cancel that one node receives and another's client means is passed on to that one
+([operations.md](operations.md)). What changes holds at once.
+
+` + "```toml" + `
+[cluster]
+node = 1
+peer_listen = "10.0.0.1:7432"
+cluster_secret_file = "cluster.secret"
+
+[[peers]]
+node = 2
+address = "10.0.0.2:7432"
+` + "```" + `
 
 `
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,18 +10,21 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// entryTables are the tables of which there is one for each name.
+// entryTables are the tables of which there is one for each name, and the one of which there is a list.
 const (
 	databasesTable = "databases"
 	usersTable     = "users"
+	peersTable     = "peers"
 )
 
 // take puts one leaf of the file into the configuration.
 func (f *File) take(l leaf) error {
-	if l.kind == unstable.ArrayTable {
-		return fmt.Errorf("[[%s]]: nothing is a list of tables: give each its name, as [databases.NAME]", strings.Join(l.path, "."))
+	if l.kind == unstable.ArrayTable && l.path[0] != peersTable {
+		return fmt.Errorf("[[%s]]: only peers are a list of tables: give each its name, as [databases.NAME]", strings.Join(l.path, "."))
 	}
 	switch l.path[0] {
+	case peersTable:
+		return f.takePeer(l)
 	case databasesTable:
 		return f.takeEntry(l, "[databases.shop], or [databases.\"*\"] for any other", func(name string) error {
 			i := slices.IndexFunc(f.Config.Databases, func(d Database) bool { return d.Name == name })
@@ -41,6 +45,19 @@ func (f *File) take(l leaf) error {
 		})
 	}
 	return f.takeGeneral(l)
+}
+
+// takePeer takes what is said of the peer whose number in the list, from 1, is the second part of the path.
+func (f *File) takePeer(l leaf) error {
+	switch n := len(f.Config.Peers); {
+	case l.kind == unstable.ArrayTable && len(l.path) == 2:
+		f.Config.Peers = append(f.Config.Peers, Peer{})
+		return nil
+	case len(l.path) < 3 || n == 0 || l.path[1] != strconv.Itoa(n):
+		return errors.New("peers is a list: write [[peers]] for each, with node and address below it")
+	default:
+		return assign(ofPeer(), &f.Config.Peers[n-1], l, 2)
+	}
 }
 
 // takeEntry sees to the name of a database or user.
@@ -123,7 +140,7 @@ func (f *File) takeGeneral(l leaf) error {
 		return fmt.Errorf("there is no table in [%s]: give settings, as NAME = VALUE", l.path[0])
 	}
 	if l.kind == unstable.Table {
-		return unknown("table", l.path[0], append(tables, databasesTable, usersTable))
+		return unknown("table", l.path[0], append(tables, databasesTable, usersTable, peersTable))
 	}
 	if i := slices.Index(names, name); i >= 0 && len(l.path) <= 2 {
 		if table[i].table == "" {

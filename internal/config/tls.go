@@ -135,6 +135,7 @@ func (d Database) Binding() ChannelBinding { return d.TLS.Binding.Or(BindingPref
 func (c *Config) Files() []*string {
 	all := []*string{
 		&c.Auth.File, &c.TLS.Client.Cert, &c.TLS.Client.Key, &c.TLS.Client.CA, &c.TLS.Server.CA, &c.TLS.Server.Cert, &c.TLS.Server.Key,
+		&c.Cluster.SecretFile, &c.Cluster.PreviousFile,
 	}
 	for i := range c.Databases {
 		t := &c.Databases[i].TLS

@@ -21,6 +21,7 @@ func Validate(c *Config) error {
 	faults = append(faults, checkTLS(c)...)
 	faults = append(faults, checkKeys(c)...)
 	faults = append(faults, checkUsers(c.Users)...)
+	faults = append(faults, checkCluster(c)...)
 	return join(faults)
 }
 

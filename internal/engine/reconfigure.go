@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/key"
 	"cancello/internal/session"
 	"cancello/internal/sqlstate"
 )
@@ -32,6 +33,9 @@ func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
 		e.carryOn(e.upstreams[name])
 	}
 }
+
+// UseKeys has the keys of clients to come be minted by m, and requests be judged by it: the cluster's secret changed.
+func (e *Engine) UseKeys(now time.Duration, m *key.Minter) { e.now, e.minter = now, m }
 
 func (e *Engine) reconfigure(p *pool) {
 	share, ok := e.cfg.Share(p.name.database, p.name.user)

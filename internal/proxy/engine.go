@@ -5,6 +5,7 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/engine"
+	"cancello/internal/key"
 	"cancello/internal/sqlstate"
 )
 
@@ -26,6 +27,7 @@ type Engine interface {
 	CancelDone(now time.Duration, o engine.Order, r engine.Result)
 	Tick(now time.Duration)
 	Reconfigure(now time.Duration, c config.Config)
+	UseKeys(now time.Duration, m *key.Minter)
 	Resolved(now time.Duration, host string, addrs []string)
 	Drain(now time.Duration)
 }

@@ -11,6 +11,7 @@ import (
 	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
+	"cancello/internal/key"
 	"cancello/internal/pgtest/fake"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
@@ -154,6 +155,7 @@ func (s *script) CancelDone(_ time.Duration, o engine.Order, r engine.Result) {
 }
 func (s *script) Tick(time.Duration)                       {}
 func (s *script) Reconfigure(time.Duration, config.Config) {}
+func (s *script) UseKeys(time.Duration, *key.Minter)       {}
 func (s *script) Resolved(_ time.Duration, host string, addrs []string) {
 	s.resolved <- gotResolved{host, addrs}
 }

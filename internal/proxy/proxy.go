@@ -15,6 +15,7 @@ import (
 	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
+	"cancello/internal/key"
 	"cancello/internal/loop"
 )
 
@@ -180,6 +181,11 @@ func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 		clear(p.own.asked)
 		p.engine.Reconfigure(now, c)
 	})
+}
+
+// UseKeys has keys be minted and judged by m from now on.
+func (p *Proxy) UseKeys(m *key.Minter) {
+	p.loop.Post(func(now time.Duration) { p.engine.UseKeys(now, m) })
 }
 
 // resolved tells the engine which addresses a name has now.
