@@ -33,7 +33,7 @@ test: cache ## all tests; 2,000 seeds of the simulation are among them
 	@scripts/go-test -timeout 20m ./...
 
 .PHONY: check
-check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
+check: ## formatting, vet, staticcheck, modules, the rules of internal/arch, what a query costs
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "gofmt -w these:"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	go vet -tags invariants ./...
@@ -43,7 +43,17 @@ check: ## formatting, vet, staticcheck, modules, the rules of internal/arch
 	go mod verify
 	go mod tidy -diff
 	go test ./internal/arch/...
+	@$(BUILD_BUDGET)
+	bin/budget
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: its rules were not looked at"; fi
+
+# What a query costs, in instructions and allocations: the same on every run, so that it can be held to a figure.
+BUILD_BUDGET = mkdir -p bin && CGO_ENABLED=0 go build -trimpath -o bin/budget ./bench/budget
+
+.PHONY: budget
+budget: ## write bench/budget/budget.json anew: what a query may cost, which `make check` holds it to
+	@$(BUILD_BUDGET)
+	bin/budget -write
 
 .PHONY: race
 race: cache ## drivers under the race detector, buffers under the invariants tag

@@ -61,6 +61,7 @@ var house = []room{
 	{path: "internal/pgtest/shorthand", ring: bench},
 	{path: "internal/arch", ring: bench},
 	{path: "test", ring: bench, beside: []string{"internal/pgtest"}},
+	{path: "bench/budget", ring: bench, beside: []string{"internal/pgtest/shorthand"}, vendor: []string{"golang.org/x/sys/unix"}},
 	{path: "bench", ring: bench, beside: []string{"internal/pgtest"}, vendor: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
 }
 
