@@ -10,7 +10,8 @@ import (
 // never is a limit that is not reached.
 const never = time.Duration(1<<63 - 1)
 
-// attend sees to it that a client is looked at when the first of its limits is reached.
+// attend sees to it that a client is looked at when the first of its limits is reached. It is called several times in
+// each query, where most limits are not set: only those that are cost anything.
 func (e *Engine) attend(c *client) {
 	if c.forgotten || c.login != 0 || c.replication != "" { // a stream of changes is one long query
 		return
@@ -24,14 +25,25 @@ func (e *Engine) attend(c *client) {
 		e.setAlarm(c, at)
 		return
 	}
-	at := min(
-		limitAt(l.ClientIdle, c.idleSince()),
-		limitAt(l.IdleTransaction, c.dawdlesSince()),
-		limitAt(l.Query, e.unitSince(c)),
-		limitAt(l.Transaction, c.txSince()),
-		limitAt(e.cfg.Timeouts.WaitNotify, c.unnotifiedSince()),
-		limitAt(e.cfg.Cancel.ClientLoss, e.lossSince(c)),
-	)
+	at := never
+	if l.ClientIdle != 0 {
+		at = limitAt(l.ClientIdle, c.idleSince())
+	}
+	if l.IdleTransaction != 0 {
+		at = min(at, limitAt(l.IdleTransaction, c.dawdlesSince()))
+	}
+	if l.Query != 0 {
+		at = min(at, limitAt(l.Query, e.unitSince(c)))
+	}
+	if l.Transaction != 0 {
+		at = min(at, limitAt(l.Transaction, c.txSince()))
+	}
+	if c.place.Waits() {
+		at = min(at, limitAt(e.cfg.Timeouts.WaitNotify, c.unnotifiedSince()))
+	}
+	if c.lost {
+		at = min(at, limitAt(e.cfg.Cancel.ClientLoss, e.lossSince(c)))
+	}
 	if at != never {
 		e.setAlarm(c, max(at, e.now+time.Millisecond))
 	}

@@ -112,6 +112,9 @@ func (e *Engine) leftBehind(s *server) lease.State {
 
 // identityChanged tells whether the server runs as somebody else than it logged in as.
 func (e *Engine) identityChanged(s *server) bool {
+	if s.initial == s.set {
+		return false
+	}
 	const name = "session_authorization"
 	was, _ := s.initial.Get(name)
 	is, _ := s.set.Get(name)

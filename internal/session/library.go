@@ -85,8 +85,9 @@ func (l *Library) find(body []byte, reading string) *Statement {
 func (l *Library) make(body, reading, key string) *Statement {
 	sql, _, _ := wire.CString([]byte(body))
 	st := &Statement{body: body, reading: reading, key: key, name: l.newName()}
-	st.commits, st.begins = unit.Verbs(sql)
-	st.stirs, st.sweeps = stirs(sql), unit.Sweeps(sql)
+	verbs := unit.VerbsOf(sql)
+	st.commits, st.begins = verbs.Has(unit.Commit), verbs.Has(unit.Begin)
+	st.stirs, st.sweeps = stirs(sql), verbs.Has(unit.Sweep)
 	return st
 }
 

@@ -332,17 +332,18 @@ func (s *Session) start(d decision) {
 func (s *Session) mark(text []byte, body int) {
 	sql := skipName(text, s.open)
 	hidden := len(text) < body && (bytes.IndexByte(text, ';') >= 0 || !unit.Opens(sql))
-	commits, begins := unit.Verbs(sql)
+	verbs := unit.VerbsOf(sql)
+	commits, begins := verbs.Has(unit.Commit), verbs.Has(unit.Begin)
 	s.markUnit(commits || hidden, begins || hidden)
 	if bytes.Contains(sql, []byte("idle_session_timeout")) || bytes.Contains(sql, []byte("IDLE_SESSION_TIMEOUT")) {
 		s.tags |= TagSet // set_config has another tag than SET
 	}
-	if hidden || unit.Resets(sql) {
+	if hidden || verbs.Has(unit.Reset) {
 		s.resets.add(s.begun, s.ended)
 	}
 	if s.lib != nil {
 		s.stirred = s.stirred || stirs(sql)
-		sweeps := hidden || unit.Sweeps(sql)
+		sweeps := hidden || verbs.Has(unit.Sweep)
 		if s.open {
 			s.sweepsKept = sweeps
 			s.dropping.parsed(sql, sweeps && len(text) >= body)

@@ -54,9 +54,9 @@ func (s *blockStatement) word(w []byte) {
 
 // leaves tells whether a block is open behind the statement.
 func (s *blockStatement) leaves(open bool) bool {
-	ends := commits(s.first) || is(s.first, "rollback") || is(s.first, "abort")
+	ends := verb(s.first).Has(Commit) || is(s.first, "rollback") || is(s.first, "abort")
 	switch {
-	case begins(s.first):
+	case verb(s.first).Has(Begin):
 		return true
 	case ends && !s.part && !s.chain:
 		return false

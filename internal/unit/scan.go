@@ -65,7 +65,7 @@ func Scan(b []byte, unnamed []byte) Unit {
 func (u *Unit) take(typ byte, text, unnamed []byte) bool {
 	switch typ {
 	case wire.MsgQuery:
-		u.Begins = u.Begins || Begins(text)
+		u.Begins = u.Begins || VerbsOf(text).Has(Begin)
 		if u.Kind == NoUnit {
 			u.Kind = QueryUnit
 		}
@@ -81,12 +81,12 @@ func (u *Unit) take(typ byte, text, unnamed []byte) bool {
 	case wire.MsgParse:
 		u.Kind = BatchUnit
 		if _, sql, ok := wire.CString(text); ok {
-			u.Begins = u.Begins || Begins(sql)
+			u.Begins = u.Begins || VerbsOf(sql).Has(Begin)
 		}
 	case wire.MsgBind:
 		u.Kind = BatchUnit
 		if len(unnamed) > 0 && !u.Begins {
-			u.Begins = Begins(unnamed)
+			u.Begins = VerbsOf(unnamed).Has(Begin)
 		}
 	case wire.MsgDescribe, wire.MsgExecute, wire.MsgClose:
 		u.Kind = BatchUnit

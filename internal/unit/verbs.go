@@ -2,56 +2,127 @@ package unit
 
 import "bytes"
 
-// Begins tells whether the text has a statement that opens a transaction block: BEGIN or START. In doubt it says yes:
-// a word in a literal then costs a cancelled client its other waiting units, never their integrity (trap A6).
-func Begins(sql []byte) bool { return anyStatement(sql, begins) }
+// Verbs are what the statements of a text do, as far as their first words tell.
+type Verbs uint8
 
-// Commits tells whether the text has a statement whose cancel would acknowledge what is not replicated (trap A11):
-// COMMIT, END or PREPARE TRANSACTION. In doubt it says yes.
-func Commits(sql []byte) bool { return anyStatement(sql, commits) }
+// The verbs that somebody asks for.
+const (
+	// Begin: BEGIN or START opens a transaction block. A word in a literal that is taken for it costs a cancelled client
+	// its other waiting units, never their integrity (trap A6).
+	Begin Verbs = 1 << iota
+	// Commit: a statement whose cancel would acknowledge what is not replicated (trap A11): COMMIT, END or PREPARE
+	// TRANSACTION.
+	Commit
+	// Sweep: DISCARD or DEALLOCATE drops prepared statements.
+	Sweep
+	// Reset: RESET or DISCARD returns settings to what they were at login.
+	Reset
 
-// Verbs is Commits and Begins of a text, mostly for the price of one.
-func Verbs(sql []byte) (commitsIt, beginsIt bool) {
-	if !anyStatement(sql, func(w []byte) bool { return commits(w) || begins(w) }) {
-		return false, false
+	everything = Begin | Commit | Sweep | Reset
+)
+
+// Has tells whether one of these is among them.
+func (v Verbs) Has(some Verbs) bool { return v&some != 0 }
+
+// verb is what a first word means.
+func verb(w []byte) Verbs {
+	switch len(w) {
+	case 3:
+		return when(is(w, "end"), Commit)
+	case 5:
+		return when(is(w, "begin") || is(w, "start"), Begin) | when(is(w, "reset"), Reset)
+	case 6:
+		return when(is(w, "commit"), Commit)
+	case 7:
+		return when(is(w, "prepare"), Commit) | when(is(w, "discard"), Sweep|Reset)
+	case 10:
+		return when(is(w, "deallocate"), Sweep)
 	}
-	return Commits(sql), Begins(sql)
+	return 0
 }
 
-func begins(w []byte) bool  { return is(w, "begin") || is(w, "start") }
-func commits(w []byte) bool { return is(w, "commit") || is(w, "end") || is(w, "prepare") }
+func when(is bool, v Verbs) Verbs {
+	if is {
+		return v
+	}
+	return 0
+}
 
-// anyStatement calls match with the first word of each statement until one matches. Comments and literals are passed as
+// VerbsOf looks at the first word of each statement; in doubt it says yes. Comments and literals are passed as
 // PostgreSQL's scanner does; only what a backslash in a plain literal means depends on standard_conforming_strings, so from
 // there on every word is taken for a first one.
-func anyStatement(sql []byte, match func([]byte) bool) bool {
+//
+// Every text goes through it once, on its way to the server.
+func VerbsOf(sql []byte) (v Verbs) {
 	first := true // no word of the statement has been seen
-	for i := 0; i < len(sql); {
-		n, sure := skip(sql, i)
-		if !sure {
-			return anyWord(sql[i:], match)
-		}
-		switch c := sql[i]; {
-		case n > 0:
-			i += n
-			first = first && (c == '-' || c == '/') // a comment stands in front of a first word, a literal does not
-		case c == ';':
-			first = true
-			i++
-		case isWord(c):
-			n := wordLen(sql[i:])
-			if first && match(sql[i:i+n]) {
-				return true
+	for i := 0; i < len(sql) && v != everything; {
+		c := sql[i]
+		switch classes[c] {
+		case wordChar:
+			from := i
+			for i++; i < len(sql) && classes[sql[i]] == wordChar; i++ {
 			}
-			first = false
-			i += n
+			if first {
+				v |= verb(sql[from:i])
+				first = false
+			}
+			continue
+		case blank, opening:
+		case semicolon:
+			first = true
+		case special:
+			n, sure := skip(sql, i)
+			if !sure {
+				return v | verbsAnywhere(sql[i:])
+			}
+			first = first && n > 0 && (c == '-' || c == '/') // a comment stands in front of a first word, a literal does not
+			i += max(n, 1)
+			continue
 		default:
-			first = first && (c == '(' || isBlank(c))
-			i++
+			first = false
+		}
+		i++
+	}
+	return v
+}
+
+func verbsAnywhere(sql []byte) (v Verbs) {
+	for len(sql) > 0 {
+		n := wordLen(sql)
+		v |= verb(sql[:n])
+		sql = sql[max(n, 1):]
+	}
+	return v
+}
+
+// class is what a byte may be the start of.
+type class uint8
+
+const (
+	other     class = iota
+	wordChar        // isWord
+	blank           // isBlank
+	opening         // a parenthesis
+	semicolon       // between statements
+	special         // a literal or a comment, perhaps
+)
+
+// classes are those of all bytes.
+var classes = func() (t [256]class) {
+	for c := range t {
+		switch b := byte(c); {
+		case isWord(b):
+			t[c] = wordChar
+		case isBlank(b):
+			t[c] = blank
 		}
 	}
-	return false
-}
+	for _, c := range []byte(`'"$-/`) {
+		t[c] = special
+	}
+	t['('], t[';'] = opening, semicolon
+	return t
+}()
 
 // skip is the length of the comment or literal that starts at sql[i], 0 if none does. sure is false where that depends on
 // the server's settings. One that does not end goes to the end of the text.
@@ -109,17 +180,6 @@ func until(b, end []byte) int {
 		return at + len(end)
 	}
 	return len(b)
-}
-
-func anyWord(sql []byte, match func([]byte) bool) bool {
-	for len(sql) > 0 {
-		n := wordLen(sql)
-		if n > 0 && match(sql[:n]) {
-			return true
-		}
-		sql = sql[max(n, 1):]
-	}
-	return false
 }
 
 func wordLen(b []byte) int {
@@ -191,18 +251,6 @@ func is(b []byte, word string) bool {
 func Opens(sql []byte) bool {
 	sql = skipBlank(sql)
 	return wordLen(sql) < len(sql) || len(sql) > 0 && (sql[0] >= '0' && sql[0] <= '9') // no verb starts with a digit
-}
-
-// Sweeps tells whether the text has a statement that drops prepared statements: DISCARD or DEALLOCATE. In doubt it says
-// yes.
-func Sweeps(sql []byte) bool {
-	return anyStatement(sql, func(w []byte) bool { return is(w, "discard") || is(w, "deallocate") })
-}
-
-// Resets tells whether the text has a statement that returns settings to what they were at login: RESET or DISCARD. In
-// doubt it says yes.
-func Resets(sql []byte) bool {
-	return anyStatement(sql, func(w []byte) bool { return is(w, "reset") || is(w, "discard") })
 }
 
 // Deallocates is the name in a text that is nothing but one DEALLOCATE of a name, as PostgreSQL reads it.

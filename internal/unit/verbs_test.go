@@ -57,7 +57,7 @@ func TestBegins(t *testing.T) {
 		"create function f() as $$ begin; end $$":   false,
 		"create function f() as $$ select 1; begin $": false,
 	} {
-		if got := Begins([]byte(sql)); got != want {
+		if got := VerbsOf([]byte(sql)).Has(Begin); got != want {
 			t.Errorf("%q begins a transaction: %v, want %v", sql, got, want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestCommits(t *testing.T) {
 		"insert into t values ('a; end')":  false,
 		"":                                 false,
 	} {
-		if got := Commits([]byte(sql)); got != want {
+		if got := VerbsOf([]byte(sql)).Has(Commit); got != want {
 			t.Errorf("%q commits: %v, want %v", sql, got, want)
 		}
 	}
@@ -104,7 +104,7 @@ func TestSweeps(t *testing.T) {
 		"discard all": true, "DISCARD PLANS": true, "deallocate p": true, "select 1; Deallocate all": true, "/* x */ discard all": true,
 		"select 'discard all'": false, "select discard": false, "": false, "discarded": false,
 	} {
-		if got := Sweeps([]byte(sql)); got != want {
+		if got := VerbsOf([]byte(sql)).Has(Sweep); got != want {
 			t.Errorf("Sweeps(%q) is %v", sql, got)
 		}
 	}
@@ -128,7 +128,7 @@ func TestResets(t *testing.T) {
 		"reset all": true, "RESET work_mem": true, "discard all": true, "select 1; Reset x": true,
 		"select 'reset'": false, "set work_mem to default": false, "resetting": false, "": false,
 	} {
-		if got := Resets([]byte(sql)); got != want {
+		if got := VerbsOf([]byte(sql)).Has(Reset); got != want {
 			t.Errorf("Resets(%q) is %v", sql, got)
 		}
 	}
