@@ -115,6 +115,58 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
+// Nor does one that has to wait for a server: memory for what waits goes from one client to the next.
+func TestLineAllocs(t *testing.T) {
+	r := newRoundTrip(t, config.Transaction, roundTrips["simple"].question, roundTrips["simple"].answer)
+	r.e.cfg.Pool.DefaultSize = 1
+	r.e.Reconfigure(r.now, r.e.cfg)
+	second := MakeConn(3, 1)
+	r.e.LoginAsked(r.now, 2, Request{Conn: second, User: "u", Database: "db", Version: wire.V30})
+	both := func() {
+		r.now += time.Millisecond
+		r.e.Data(r.now, r.client, Buf{Bytes: r.question})
+		r.e.Data(r.now, second, Buf{Bytes: r.question})
+		if !r.e.slots[1].place.Waits() {
+			t.Fatal("the second client does not wait")
+		}
+		for _, c := range []Conn{r.client, second} {
+			r.e.Sent(r.now, r.server, len(r.question))
+			r.e.Data(r.now, r.server, Buf{Bytes: r.answer})
+			r.e.Sent(r.now, c, len(r.answer))
+		}
+	}
+	for range 10 {
+		both()
+	}
+	if n := testing.AllocsPerRun(100, both); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if s := &r.e.slots[1].sess; s.Begun() < 100 || s.Ended() != s.Begun() {
+		t.Errorf("the second client did not get its turns: %d units, %d ended", s.Begun(), s.Ended())
+	}
+}
+
+func TestSpare(t *testing.T) {
+	var s spare
+	s.put(nil)
+	s.put(make([]byte, 0, maxSpare+1))
+	if s.take() != nil {
+		t.Error("memory that is none, or too much, was kept")
+	}
+	for range maxSpares + 5 {
+		s.put(make([]byte, 3, 100))
+	}
+	n := 0
+	for p := s.take(); p != nil; p = s.take() {
+		if n++; len(p) != 0 {
+			t.Fatal("not empty")
+		}
+	}
+	if n != maxSpares {
+		t.Errorf("%d pieces were kept, want %d", n, maxSpares)
+	}
+}
+
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, name := range []string{"simple", "extended"} {
 		b.Run(name, func(b *testing.B) {

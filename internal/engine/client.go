@@ -71,9 +71,6 @@ func (c *client) waits() bool { return c.held || c.place.Waits() || c.login != 0
 // departed tells whether nothing new will come from it.
 func (c *client) departed() bool { return c.terminated || c.lost }
 
-// stash keeps bytes that cannot be taken yet.
-func (c *client) stash(p []byte) { c.pending = append(c.pending, p...) }
-
 // keep makes pending what was left of it.
 func (c *client) keep(rest []byte) {
 	if len(rest) == 0 {

@@ -11,7 +11,7 @@
 // Where to look:
 //   - the shape: engine.go, outside.go; client.go, server.go, link.go (what is known of each); sabotage.go (bugs on purpose)
 //   - logins: admit.go; startup.go (what a client asks for in its startup packet); census.go (how many there may be)
-//   - bytes: up.go (client to server), down.go (server to client), passage.go (both, unjudged)
+//   - bytes: up.go (client to server), down.go (server to client), spare.go (memory for what waits), passage.go (both, unjudged)
 //   - servers: pool.go (who gets one), staff.go (how many there are), quota.go (limits of several pools), check.go (is it well),
 //     settle.go (when it is free, and what is done to it before it goes on), age.go, replication.go (clients that have one to
 //     themselves)

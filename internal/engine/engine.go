@@ -32,6 +32,7 @@ type Engine struct {
 	pausedAll bool
 	disabled  map[string]bool // by the name that clients ask for
 
+	spare      spare
 	lastServer Server
 	lastOrder  Order
 	timers     timers

@@ -19,13 +19,13 @@ func (e *Engine) clientData(c *client, b Buf) {
 	c.wakes(e.now)
 	c.quietAt = e.now
 	if c.waits() {
-		c.stash(b.Bytes)
+		e.stash(c, b.Bytes)
 		return
 	}
 	off := 0
 	for len(c.pending) > 0 && off < len(b.Bytes) && !c.waits() {
 		n := min(max(prefix, len(c.pending)), len(b.Bytes)-off)
-		c.stash(b.Bytes[off : off+n])
+		e.stash(c, b.Bytes[off:off+n])
 		off += n
 		e.takePending(c)
 	}
@@ -33,7 +33,7 @@ func (e *Engine) clientData(c *client, b Buf) {
 		off += e.pump(c, Buf{Bytes: b.Bytes[off:], ID: b.ID}, b, off)
 	}
 	if off < len(b.Bytes) && !c.departed() {
-		c.stash(b.Bytes[off:])
+		e.stash(c, b.Bytes[off:])
 	}
 	if s := c.srv; s != nil && s.phase == leased && !c.held && (c.sess.Settled() || c.sess.Doubtful()) {
 		e.settle(s) // its server had answered before the end of this message, of COPY data, came
@@ -46,9 +46,20 @@ func (e *Engine) takePending(c *client) {
 	p := c.pending
 	c.pending = nil
 	n := e.pump(c, Buf{Bytes: p}, Buf{}, 0)
-	if !c.departed() {
-		c.keep(append(p[:0], p[n:]...))
+	if n < len(p) && !c.departed() {
+		c.pending = append(p[:0], p[n:]...)
+		return
 	}
+	c.pending = nil
+	e.spare.put(p)
+}
+
+// stash keeps bytes of a client that cannot be taken yet.
+func (e *Engine) stash(c *client, p []byte) {
+	if c.pending == nil {
+		c.pending = e.spare.take()
+	}
+	c.pending = append(c.pending, p...)
 }
 
 // afterInput pauses a client that waits and lets one go on that does not.

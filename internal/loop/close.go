@@ -92,7 +92,7 @@ func (l *Loop) tellClosed(e ending) {
 	*k = conn{gen: k.gen, fd: -1}
 	l.live.Add(-1)
 	l.calling = true
-	l.h.Closed(l.Now(), e.c, e.err)
+	l.h.Closed(l.now, e.c, e.err)
 	l.calling = false
 	l.names.release(e.c)
 }

@@ -60,6 +60,7 @@ type Loop struct {
 	records []byte // made and about to be written
 	ended   []ending
 
+	now     time.Duration // of the turn; see clock
 	wakeAt  time.Duration
 	wakeSet bool
 	drains  deadlines
@@ -97,6 +98,7 @@ func (l *Loop) Run(h Handler) error {
 		if err != nil {
 			return fmt.Errorf("event loop: %w", err)
 		}
+		l.clock()
 		l.note(n)
 		l.settle()
 		if l.runPosted() {
@@ -115,6 +117,13 @@ func (l *Loop) Post(f func(now time.Duration)) bool { return l.mail.put(f) }
 
 // Now is the time since New, on the monotonic clock.
 func (l *Loop) Now() time.Duration { return time.Since(l.began) }
+
+// clock takes the time that events bear from here on. They share it: asking costs as much as a small step of a query
+// does, and nothing that is judged by it needs it finer than a few reads take.
+func (l *Loop) clock() time.Duration {
+	l.now = l.Now()
+	return l.now
+}
 
 // Conns counts the connections reserved or adopted that have not had their Closed.
 func (l *Loop) Conns() int { return int(l.live.Load()) }
@@ -164,7 +173,7 @@ func (l *Loop) runPosted() (stopped bool) {
 	fs, stopped := l.mail.take()
 	for i, f := range fs {
 		fs[i] = nil
-		f(l.Now())
+		f(l.clock())
 		l.settle()
 	}
 	l.mail.reuse(fs)
@@ -176,7 +185,7 @@ func (l *Loop) timers() {
 	if !l.wakeSet && l.drains.empty() && l.stalls.empty() {
 		return
 	}
-	now := l.Now()
+	now := l.now // what became due in this turn comes in the next, which doesn't wait for anything
 	l.expire(now)
 	if l.wakeSet && l.wakeAt <= now {
 		l.wakeSet = false

@@ -56,6 +56,9 @@ func (l *Loop) wants(k *conn) bool {
 	return false
 }
 
+// clockReads is how many connections share a look at the clock.
+const clockReads = 16
+
 // readAll gives every connection that is ready its one read. Those that become ready meanwhile, or stay so, have
 // the next turn.
 func (l *Loop) readAll() {
@@ -64,7 +67,10 @@ func (l *Loop) readAll() {
 	}
 	now := l.ready
 	l.ready = l.before[:0]
-	for _, c := range now {
+	for i, c := range now {
+		if i%clockReads == clockReads-1 {
+			l.clock()
+		}
 		k := l.table.at(c.Index())
 		if k.gen != generation(c) {
 			continue
@@ -151,7 +157,7 @@ func (l *Loop) data(c engine.Conn, p []byte, more bool) {
 	}
 	l.lent = l.lastID
 	l.calling = true
-	l.h.Data(l.Now(), c, engine.Buf{Bytes: p, ID: l.lent, More: more})
+	l.h.Data(l.now, c, engine.Buf{Bytes: p, ID: l.lent, More: more})
 	l.calling = false
 	l.lent = 0
 	l.settle()

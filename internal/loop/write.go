@@ -166,7 +166,7 @@ func (l *Loop) write(c engine.Conn) {
 		l.flushed(c, k)
 	case k.state == open || k.state == reserved && !k.asked:
 		l.calling = true
-		l.h.Sent(l.Now(), c, sent)
+		l.h.Sent(l.now, c, sent)
 		l.calling = false
 	}
 }
