@@ -120,7 +120,7 @@ func runTurns(w work, n int) (allocations float64, err error) {
 	cfg.Databases = []config.Database{{Name: "db", Host: "pg", Port: 5432}}
 	cfg.Pool.Mode = config.Transaction
 	cfg.Pool.DefaultSize = w.servers
-	t.engine = engine.New(cfg, t, key.NewMinter(0, [4]byte{1}, []byte("the secret of a count, 32 bytes."), 0))
+	t.engine = engine.New(cfg, t, key.NewMinter(0, [4]byte{1}, []byte("the secret of a count, 32 bytes.")))
 	for range w.clients {
 		if err := t.login(); err != nil {
 			return 0, err
