@@ -12,10 +12,10 @@ import (
 )
 
 // quick are options for servers that answer at once.
-var quick = Options{Patience: 700 * time.Millisecond, Quiet: 100 * time.Millisecond, Tries: 3, Connections: 4, CaseLimit: 30 * time.Second, Races: true}
+var quick = Options{Patience: 1500 * time.Millisecond, Quiet: 200 * time.Millisecond, Tries: 3, Connections: 4, CaseLimit: 30 * time.Second, Races: true}
 
 // patient are for what should pass: a busy machine is no fault of the server's.
-var patient = Options{Patience: 20 * time.Second, Quiet: 100 * time.Millisecond, Tries: 3, Connections: 4, CaseLimit: time.Minute, Races: true}
+var patient = Options{Patience: 20 * time.Second, Quiet: 200 * time.Millisecond, Tries: 3, Connections: 4, CaseLimit: time.Minute, Races: true}
 
 // caseOf finds a case.
 func caseOf(t *testing.T, id string) Case {

@@ -117,6 +117,7 @@ onload="var d=this.contentDocument; document.title='width '+d.documentElement.sc
 // TestBrowser: a browser shows the pages, on a phone without scrolling sideways, a link opens its case, and nothing but
 // the page itself is asked for. With CANCELLO_SHOTS set to a folder the pictures stay there, to be looked at.
 func TestBrowser(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	all := pages(t)
 	var mu sync.Mutex

@@ -9,7 +9,10 @@ import (
 	"cancello/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	pgtest.Beside(8)
+	pgtest.Main(m)
+}
 
 // otherwise is what PostgreSQL gives other than a pass, without --races; the rest passes. A server without TLS is asked.
 var otherwise = map[int]map[string]Verdict{
@@ -111,6 +114,7 @@ func TestUnixSocket(t *testing.T) {
 // TestLeavesNothing: after a check no session is open, no lock held, no query running, and no object is there that was
 // not before.
 func TestLeavesNothing(t *testing.T) {
+	t.Parallel()
 	c := pgtest.Start(t, 18, pgtest.Private())
 	ask := func(sql string) string {
 		out := pgtest.PSQL(t, 18, "-At", "-d", c.SocketDSN("postgres", "postgres"), "-c", sql)

@@ -48,8 +48,8 @@ func subjects() []subject {
 	return []subject{
 		{file: "postgresql-18", system: "PostgreSQL 18", how: "with a certificate, in clear", ours: true, start: startPostgreSQL(18)},
 		{file: "postgresql-15", system: "PostgreSQL 15", how: "with a certificate, in clear", ours: true, start: startPostgreSQL(15)},
-		{file: "cancello-session", system: "Cancello, session", how: "pool_mode session, 5 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("session")},
-		{file: "cancello-transaction", system: "Cancello, transaction", how: "pool_mode transaction, 5 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("transaction")},
+		{file: "cancello-session", system: "Cancello, session", how: "pool_mode session, 6 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("session")},
+		{file: "cancello-transaction", system: "Cancello, transaction", how: "pool_mode transaction, 6 servers, before PostgreSQL 18, with a certificate, in clear", ours: true, start: startCancello("transaction")},
 		{file: "pgbouncer-session", system: "PgBouncer, session", how: "pool_mode session, 5 servers, before PostgreSQL 15, without TLS; Debian's package"},
 		{file: "pgbouncer-transaction", system: "PgBouncer, transaction", how: "pool_mode transaction, 5 servers, before PostgreSQL 15, without TLS; Debian's package"},
 		{file: "pgpool", system: "Pgpool-II", how: "raw mode, 12 children, before PostgreSQL 15, without TLS; Debian's package"},
@@ -106,7 +106,7 @@ func startCancello(mode string) func(t *testing.T) (dsn, version string) {
 		}
 		address := ln.Addr().String()
 		ln.Close()
-		gate := exec.Command(path, "serve", "--listen", address, "--upstream", "postgres://"+c.Addr()+"?sslmode=disable", "--pool-mode", mode, "--pool-size", "5",
+		gate := exec.Command(path, "serve", "--listen", address, "--upstream", "postgres://"+c.Addr()+"?sslmode=disable", "--pool-mode", mode, "--pool-size", "6",
 			"--set", "client_tls_sslmode=allow", "--set", "client_tls_cert_file="+filepath.Join(c.DataDir(), "server.crt"), "--set", "client_tls_key_file="+filepath.Join(c.DataDir(), "server.key"))
 		var log bytes.Buffer
 		gate.Stderr = &log
@@ -162,6 +162,9 @@ func (s subject) path() string { return filepath.Join("testdata", "results", s.f
 // TestResults: PostgreSQL and Cancello do what their results say. -update writes down what they do, and what the systems
 // do that the environment names; reasons stay.
 func TestResults(t *testing.T) {
+	if !*update {
+		t.Parallel()
+	}
 	for _, s := range subjects() {
 		t.Run(s.file, func(t *testing.T) {
 			if s.ours && !*update {

@@ -3,9 +3,11 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +169,19 @@ func (a around) Run() int {
 		code = max(code, 1)
 	}
 	return code
+}
+
+// Beside lets n parallel tests run at a time, unless -parallel says how many: for tests that wait most of the time, so
+// that the number of cores says little. It is called before Main.
+func Beside(n int) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // Main is the whole of a TestMain.

@@ -23,6 +23,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	closed   bool
+	over     chan struct{}       // closed with the server
 	sessions map[uint32]*Session // by the pid in BackendKeyData
 	count    int
 	requests int // CancelRequests
@@ -37,7 +38,7 @@ func Start(t testing.TB, k Knobs) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{knobs: k, ln: ln, conns: map[net.Conn]bool{}, sessions: map[uint32]*Session{}}
+	s := &Server{knobs: k, ln: ln, over: make(chan struct{}), conns: map[net.Conn]bool{}, sessions: map[uint32]*Session{}}
 	s.pool.begin(k.Pooler)
 	if k.Encryption.TLS {
 		if s.cert, err = certificate(); err != nil {
@@ -57,6 +58,9 @@ func (s *Server) DSN() string {
 // Close ends all connections and waits for them.
 func (s *Server) Close() {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.over)
+	}
 	s.closed = true
 	s.pool.end()
 	s.ln.Close()

@@ -141,13 +141,15 @@ func (c *Session) fails(out []byte) []byte {
 	return out
 }
 
-// sleep runs until the time is over or a cancel comes.
+// sleep runs until the time is over or a cancel comes. It does not outlive its server.
 func (c *Session) sleep(d time.Duration, kind string) (out []byte, failed, alive bool) {
 	w := c.begin(kind)
 	defer c.finish()
 	select {
 	case <-w.stop:
 		return c.interrupted()
+	case <-c.server.over:
+		return nil, true, false
 	case <-time.After(d):
 	}
 	return row(""), false, true
