@@ -41,6 +41,8 @@ func (e *Engine) CancelRequested(now time.Duration, id Ticket, r CancelRequest) 
 		e.passCancel(c, t)
 	case c.lastEnd >= t.readAt || c.sess.Undoing():
 		e.settleTicket(t, event.Finished, c, &order{}, "") // what it meant has ended since
+	case c.begunSince(r):
+		e.settleTicket(t, event.Idle, c, &order{}, "") // when it was read there was nothing to end
 	case c.sess.Begun() > c.sess.Ended():
 		e.order(c, &t, "")
 	default:

@@ -42,9 +42,10 @@ type client struct {
 	place   lease.Place[*client]
 	since   time.Duration // when it joined the line
 
-	clock   clock
-	lastEnd time.Duration // when its last unit ended; negative: none has
-	orders  []*order      // not settled yet
+	clock    clock
+	lastEnd  time.Duration // when its last unit ended; negative: none has
+	inHandAt time.Duration // when the oldest of what it has in hand began to come
+	orders   []*order      // not settled yet
 
 	alarm     alarm
 	quietAt   time.Duration // it was let in or heard then, or is known to have read since

@@ -151,7 +151,8 @@ type Failure struct {
 type CancelRequest struct {
 	PID    uint32
 	Key    []byte
-	ReadAt time.Duration // when it had been read whole
+	ReadAt time.Duration // when it had been read whole; where another process did, it was not before
+	ReadBy time.Duration // and not after; 0: ReadAt is exact
 	Remote string
 }
 

@@ -26,7 +26,8 @@ import (
 //	dial-failed sN [code=C | unable]  the input is the message
 //	client cN [bytes=N], server sN [bytes=N] [more]   bytes arrive; what is cut off comes first the next time
 //	closed cN | sN                    the peer has gone
-//	cancel tN cN [read=D] [wrong]     a CancelRequest for a client, read so long ago
+//	cancel tN cN [read=D] [by=D] [wrong]     a CancelRequest for a client, read so long ago: by another process, not before
+//	    read and not after by
 //	ready oN, done oN delivered | broken | not-sent | refused | shared   how carrying an order goes
 //	slow cN | sN, sent cN | sN [N]    what is queued stays queued, until it is said to be sent
 //	reload [as new has them] [host=H,...] [ports=N,...] [in-order] [forced=U] [db-size=N] [db-mode=M] [db-query-wait=D] [db-idle=D] [user-size=N] [fallback=WAY,...] [settle=D]
@@ -345,8 +346,16 @@ func (w *world) cancel(t *testing.T, td *datadriven.TestData) {
 		if td.MaybeScanArgs(t, "read", &ago); ago != "" {
 			r.ReadAt -= duration(t, ago)
 		}
+		if ago = ""; td.HasArg("by") {
+			td.ScanArgs(t, "by", &ago)
+			r.ReadBy = w.now - duration(t, ago)
+		}
 		if td.HasArg("wrong") {
 			r.Key[0] ^= 1
+		}
+		if r.ReadBy != 0 && w.e.Unknown(r.PID, r.Key) {
+			w.say("%s is another process's", td.CmdArgs[0].Key)
+			return
 		}
 		if c, ok := w.e.CancelTarget(r.PID, r.Key); ok {
 			w.say("read %s once more first", w.names[c])

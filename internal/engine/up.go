@@ -17,6 +17,7 @@ func (e *Engine) clientData(c *client, b Buf) {
 	}
 	c.pool.tally.Received += uint64(len(b.Bytes))
 	c.wakes(e.now)
+	c.hears(e.now)
 	c.quietAt = e.now
 	if c.waits() {
 		e.stash(c, b.Bytes)

@@ -7,12 +7,18 @@
 //
 // It may import event and nothing else of the program. Ring 1: no clock, no socket, no goroutine, no randomness.
 //
-// Where to look: outside.go (what goes in and out), message.go and codec.go (what goes over a link).
+// Where to look:
+//   - the shape: relay.go, outside.go; message.go and codec.go (what goes over a link); sabotage.go (bugs on purpose)
+//   - links: link.go; clock.go (what a moment here is on the other end's clock)
+//   - the way out: ask.go (requests of our clients), kin.go (other processes of this node), bucket.go (who may guess how often)
+//   - the way in: arrival.go (requests that others pass on to us)
+//   - for people: state.go
 //
 // Invariants: each ticket of Asked and AskedHere is released once and settled once. What came in over a link is given to
 // our own engine, or to other processes of this node unless it came from one, and never to another node. The moment that a
 // request was read goes along as two bounds on the owner's clock, and stays what it was when the request is repeated.
 //
 // Limits: maxMessage bytes a message; Config.MaxAsks asks for one node at a time, and arrivals of one process;
-// Config.Timeout until an ask is delivered, three times that until its outcome.
+// Config.Timeout until an ask is delivered, three times that until its outcome; buckets in number (maxBuckets) and the asks that
+// wait for each (maxHeld).
 package relay

@@ -1,0 +1,186 @@
+package relay
+
+import (
+	"time"
+
+	"cancello/internal/event"
+)
+
+// origin names a request that came over a link: whose it is, and that one's number for it.
+type origin struct{ incarnation, id uint64 }
+
+// arrival is one request that another process passed on to us, until that one has the outcome or cannot ask again.
+type arrival struct {
+	origin
+	ticket   Ticket
+	req      Request
+	via      uint16
+	local    bool // it goes no further
+	until    time.Duration
+	released bool
+	answer   *Settled // nil: not settled yet
+	over     bool
+}
+
+// asked: the other end of a link passes a request on. One that came before, over a link that broke, is not judged again.
+func (r *Relay) asked(l *link, m Ask) {
+	o := origin{l.far.Incarnation, m.ID}
+	if in := r.arrivals[o]; in != nil {
+		switch {
+		case in.answer != nil:
+			r.out.Say(l.id, *in.answer)
+		case in.released:
+			r.out.Say(l.id, Released{in.id})
+		}
+		return
+	}
+	if p := r.peer(l.far.Node); p != nil {
+		p.arrived++
+	}
+	if r.guestsOf(l.far.Incarnation) >= 2*r.cfg.MaxAsks { // twice: those that wait for Done count, too
+		r.out.Say(l.id, Settled{ID: m.ID, Outcome: event.Throttled, Reason: "the owner has too many requests of that node"})
+		return
+	}
+	r.lastIn++
+	in := &arrival{origin: o, ticket: r.lastIn | arrived, req: m.Request, via: l.far.Node, local: m.Local || l.far.Kin}
+	in.until = r.now + min(max(m.Left, 0), 3*r.cfg.Timeout) + time.Second
+	in.req.ReadAt = min(in.req.ReadAt, r.now)
+	if r.bug == BugReadOnArrive {
+		in.req.ReadAt, in.req.ReadBy = r.now, 0
+	}
+	r.arrivals[o], r.byTicket[in.ticket] = in, in
+	r.guests = append(r.guests, in)
+	r.wake(in.until)
+	r.out.Judge(in.ticket, in.req)
+}
+
+func (r *Relay) guestsOf(incarnation uint64) int {
+	n := 0
+	if len(r.arrivals) < 2*r.cfg.MaxAsks {
+		return 0 // no need to count
+	}
+	for _, in := range r.guests {
+		if in.incarnation == incarnation && !in.over {
+			n++
+		}
+	}
+	return n
+}
+
+// Unknown answers Judge: our engine does not know the key. Another process of this node may, if the request has not been
+// with one already.
+func (r *Relay) Unknown(now time.Duration, t Ticket) {
+	r.now = now
+	in := r.byTicket[t]
+	if in == nil {
+		return
+	}
+	if r.bug == BugForwardTwice {
+		for _, l := range r.links {
+			if !l.far.Kin && l.far.Node != in.via && l.ready() {
+				r.begin(&ask{ticket: t, req: in.req, node: l.far.Node, to: r.peer(l.far.Node), in: in})
+				return
+			}
+		}
+	}
+	if in.local {
+		r.settleArrival(in, event.CancelSettled{Outcome: event.UnknownKey, Remote: in.req.Remote, PID: in.req.PID, Took: max(0, r.now-in.req.ReadAt)})
+		return
+	}
+	r.askKin(t, in.req, in)
+}
+
+// Released answers Judge: nothing of the request is on the wire any more.
+func (r *Relay) Released(now time.Duration, t Ticket) {
+	r.now = now
+	if in := r.byTicket[t]; in != nil {
+		r.sayReleased(in)
+	}
+}
+
+// Settled answers Judge: the outcome at our own engine. It is told, with the node that the request came by.
+func (r *Relay) Settled(now time.Duration, t Ticket, e event.CancelSettled) {
+	r.now = now
+	if in := r.byTicket[t]; in != nil {
+		r.settleArrival(in, e)
+	}
+}
+
+// sayReleased tells who passed a request on that its client can be let go.
+func (r *Relay) sayReleased(in *arrival) {
+	if in.released {
+		return
+	}
+	in.released = true
+	if l := r.linkOf(in.incarnation); l != nil {
+		r.out.Say(l.id, Released{in.id})
+	}
+}
+
+// settleArrival tells the outcome of a request here, and to who passed it on.
+func (r *Relay) settleArrival(in *arrival, e event.CancelSettled) {
+	if in.answer != nil {
+		return
+	}
+	e.Via = event.PeerOf(in.via)
+	r.settled(in.ticket, e)
+	in.released = true
+	in.answer = &Settled{
+		ID: in.id, Outcome: e.Outcome, User: e.User, Database: e.Database, Unit: e.Unit, Kind: e.Kind, Sends: e.Sends, Took: e.Took, Reason: e.Reason,
+	}
+	if e.Outcome == event.Forwarded { // to a process of this node, which its sender need not know of
+		in.answer.Outcome = e.There
+	}
+	if l := r.linkOf(in.incarnation); l != nil {
+		r.out.Say(l.id, *in.answer)
+	}
+}
+
+// linkOf is the newest link to a process.
+func (r *Relay) linkOf(incarnation uint64) *link {
+	for i := len(r.links) - 1; i >= 0; i-- {
+		if l := r.links[i]; l.far.Incarnation == incarnation && !l.cut {
+			return l
+		}
+	}
+	return nil
+}
+
+// done: who passed a request on has its outcome.
+func (r *Relay) done(l *link, m Done) {
+	if in := r.arrivals[origin{l.far.Incarnation, m.ID}]; in != nil && in.answer != nil {
+		r.drop(in)
+	}
+}
+
+func (r *Relay) drop(in *arrival) {
+	in.over = true
+	delete(r.arrivals, in.origin)
+	delete(r.byTicket, in.ticket)
+	if len(r.guests) > 64 && len(r.guests) > 2*len(r.arrivals) {
+		r.sweep()
+	}
+}
+
+// forget drops the arrivals whose sender cannot come back for their outcome.
+func (r *Relay) forget() {
+	for _, in := range r.guests {
+		if !in.over && in.answer != nil && r.now >= in.until {
+			in.over = true
+			delete(r.arrivals, in.origin)
+			delete(r.byTicket, in.ticket)
+		}
+	}
+	r.sweep()
+}
+
+func (r *Relay) sweep() {
+	kept := r.guests[:0]
+	for _, in := range r.guests {
+		if !in.over {
+			kept = append(kept, in)
+		}
+	}
+	clear(r.guests[len(kept):])
+	r.guests = kept
+}

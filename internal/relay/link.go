@@ -1,0 +1,170 @@
+package relay
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	pingEvery = time.Second
+	// maxUnanswered is how many Pings in a row may be without a Pong: the other end is gone then, or the way to it.
+	maxUnanswered = 3
+)
+
+// link is one session of a link that is up.
+type link struct {
+	id       Link
+	far      Far
+	since    time.Duration
+	clock    clock
+	nextPing time.Duration
+	pings    []time.Duration // unanswered, by when they were sent
+	cut      bool            // by us; its end is to be told yet
+}
+
+// ready says that requests may go over it.
+func (l *link) ready() bool { return !l.cut && l.clock.known() }
+
+// LinkUp: a link to another process of the cluster is there. The links that there are to the same one stay as they are.
+func (r *Relay) LinkUp(now time.Duration, id Link, far Far) {
+	r.now = now
+	l := &link{id: id, far: far, since: now}
+	r.links = append(r.links, l)
+	r.ping(l)
+	if r.bug == BugGuess {
+		l.clock.add(sample{sent: now, had: now, there: now})
+		r.resume(l)
+	}
+}
+
+// LinkDown: it is gone, for the reason given; none, where the process at the other end has said that it ends, and so has no
+// clients any more. What had been asked over it is asked again when there is another.
+func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
+	r.now = now
+	l := r.link(id)
+	if l == nil {
+		return
+	}
+	for i, x := range r.links {
+		if x == l {
+			r.links = append(r.links[:i], r.links[i+1:]...)
+			break
+		}
+	}
+	if p := r.peer(l.far.Node); p != nil && !l.far.Kin {
+		p.lastError = reason
+		if !r.linked(l.far.Node) {
+			p.downSince = now
+		}
+	}
+	for _, a := range r.open() {
+		switch {
+		case a.over:
+		case a.on == l:
+			r.broke(a, reason)
+		case a.on == nil: // it may have waited for this one's clock
+			r.send(a)
+		}
+	}
+}
+
+// Heard: a message came over a link.
+func (r *Relay) Heard(now time.Duration, id Link, m Message) {
+	r.now = now
+	l := r.link(id)
+	if l == nil || l.cut {
+		return
+	}
+	switch m := m.(type) {
+	case Ping:
+		r.out.Say(id, Pong{Sent: m.Sent, Clock: now})
+	case Pong:
+		r.pong(l, m)
+	case Ask:
+		r.asked(l, m)
+	case Released:
+		r.ownerReleased(l, m)
+	case Settled:
+		r.out.Say(id, Done{m.ID})
+		r.ownerSettled(l, m)
+	case Done:
+		r.done(l, m)
+	}
+}
+
+func (r *Relay) link(id Link) *link {
+	for _, l := range r.links {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// linked says whether there is a link to another node, ready or not.
+func (r *Relay) linked(node uint16) bool {
+	for _, l := range r.links {
+		if !l.far.Kin && l.far.Node == node && !l.cut {
+			return true
+		}
+	}
+	return false
+}
+
+// linkTo is the newest link to another node that is ready; nil: there is none.
+func (r *Relay) linkTo(node uint16) *link {
+	for i := len(r.links) - 1; i >= 0; i-- {
+		if l := r.links[i]; !l.far.Kin && l.far.Node == node && l.ready() {
+			return l
+		}
+	}
+	return nil
+}
+
+func (r *Relay) ping(l *link) {
+	l.pings = append(l.pings, r.now)
+	l.nextPing = r.now + pingEvery
+	r.out.Say(l.id, Ping{r.now})
+	r.wake(l.nextPing)
+}
+
+// pingAll sends the Pings that are due, and cuts links whose other end is silent.
+func (r *Relay) pingAll() {
+	for _, l := range r.links {
+		switch {
+		case l.cut:
+			l.nextPing = r.now + pingEvery
+		case l.nextPing > r.now:
+		case len(l.pings) >= maxUnanswered:
+			l.cut = true
+			r.out.Cut(l.id, fmt.Sprintf("%d pings in a row without an answer", len(l.pings)))
+		default:
+			r.ping(l)
+		}
+	}
+}
+
+// pong takes an answer to one of our Pings; anything else is not believed.
+func (r *Relay) pong(l *link, m Pong) {
+	for i, sent := range l.pings {
+		if sent != m.Sent {
+			continue
+		}
+		l.pings = l.pings[i+1:]
+		first := !l.clock.known()
+		l.clock.add(sample{sent: sent, had: r.now, there: m.Clock})
+		if first {
+			r.resume(l)
+		}
+		return
+	}
+}
+
+// resume sends what waited for a link, which is ready now.
+func (r *Relay) resume(l *link) {
+	for _, a := range r.open() {
+		if !a.over && a.on == nil && a.fits(l) {
+			r.send(a)
+		}
+	}
+}
