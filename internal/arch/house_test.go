@@ -85,6 +85,9 @@ var impure = []string{
 	"net", "os", "runtime", "sync", "syscall", "testing", "unsafe",
 }
 
+// addresses is what of package net is pure: values, and what they mean.
+const addresses = "net/netip"
+
 // seeded is what a package that replays may import of these.
 const seeded = "math/rand/v2"
 
