@@ -103,11 +103,10 @@ func (e *Engine) loginWaited(c *client) {
 		if limit > 0 {
 			connect = min(connect, limit-waited)
 		} // else client_login_timeout bounds it
-		c.fullAt = e.now
 		e.after(connect, func() { e.loginWaited(c) })
 		return
 	}
-	if tried := e.now - max(c.clock.joined, c.fullAt); tried < connect { // the room that it waited for has come
+	if tried := e.now - max(c.clock.joined, c.pool.fedAt); tried < connect { // the room that it waited for has come
 		e.after(connect-tried, func() { e.loginWaited(c) })
 		return
 	}

@@ -26,10 +26,8 @@ type client struct {
 	local  string // where it connected to
 	tls    string // version and cipher; empty: in clear
 
-	login Login // 0 once admitted
-	asked Request
-	// fullAt is when it was last seen, as it waited to be let in, that there was no room for a server.
-	fullAt time.Duration
+	login  Login // 0 once admitted
+	asked  Request
 	wishes []wire.Param // the settings that it asks for, until it is admitted
 
 	replication string // "true" or "database": it has a server to itself; empty: it is an ordinary client

@@ -73,39 +73,58 @@ func (s *server) dialEnded() (aside bool) {
 	return true
 }
 
-// expectDial sets a dial aside that takes long, where another upstream could do better.
+// expectDial sets a dial aside that takes long, where another upstream could do better. Where none could, it is waited
+// for until one can: see goOn.
 func (e *Engine) expectDial(s *server) {
 	p := s.pool
 	if !p.several() || e.bug == BugLateAwaited {
 		return
 	}
 	e.after(lateDial, func() {
-		better := func(u *upstream) bool { return u != s.upstream && u.late == 0 }
-		if s.phase != dialing || e.servers[s.id] != s || s.aside || s.era != p.era || !slices.ContainsFunc(p.upstreams, better) {
-			return
+		if e.lags(s) {
+			s.setAside()
+			e.staff(p)
 		}
-		s.setAside()
-		e.staff(p)
 	})
 }
 
-// works: a server was opened at u, or it answered as PostgreSQL does.
-func (e *Engine) works(u *upstream) {
+// lags tells whether a dial has taken long, and another upstream could do better.
+func (e *Engine) lags(s *server) bool {
+	p := s.pool
+	better := func(u *upstream) bool { return u != s.upstream && u.late == 0 }
+	return s.phase == dialing && e.servers[s.id] == s && s.sole == nil && !s.aside && s.era == p.era &&
+		e.now-s.dialedAt >= lateDial && slices.ContainsFunc(p.upstreams, better)
+}
+
+// works: a server was opened at u, or it answered as PostgreSQL does. True: it was thought to fail, so goOn has to follow.
+func (e *Engine) works(u *upstream) (back bool) {
 	if u.told {
 		e.out.Emit(event.UpstreamBack{Upstream: u.name, After: e.now - u.since})
 	}
-	back := u.failures > 0
+	back = u.failures > 0
 	u.failures, u.why, u.told = 0, "", false
-	if back {
-		e.goOn(u)
-	}
+	return back
 }
 
-// goOn ends the pause of the pools that wait before they try u again: it is there.
+// goOn: more can be expected of u than a moment ago, since it works, or since no dial there takes long any more. It ends
+// the pause of the pools that wait before they try again, and the wait for dials elsewhere that take long.
 func (e *Engine) goOn(u *upstream) {
 	for _, name := range slices.SortedFunc(maps.Keys(e.pools), poolName.compare) {
-		if p := e.pools[name]; p != nil && p.retrying && p.serves(u) {
-			p.retrying = false
+		p := e.pools[name]
+		if p == nil || !p.serves(u) {
+			continue
+		}
+		looks := p.retrying && u.up()
+		p.retrying = p.retrying && !looks
+		if p.Dialing > p.stale+p.aside && u.late == 0 && e.bug != BugLateAwaited {
+			for _, s := range e.dialingOf(p) {
+				if e.lags(s) {
+					s.setAside()
+					looks = true
+				}
+			}
+		}
+		if looks {
 			e.staff(p)
 		}
 	}

@@ -77,7 +77,7 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 	e.lastServer++
 	u := e.upstreamAt(config.Upstream{Host: t.Host, Port: t.Port})
 	u.note(&info)
-	e.works(u)
+	back := e.works(u)
 	s := &server{link: link{conn: conn}, id: e.lastServer, pool: p, upstream: u, era: p.era, phase: passing, cl: c, info: info, dialedAt: now, lastData: -1}
 	c.srv = s
 	e.servers[s.id] = s
@@ -87,6 +87,9 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 	e.dummyKey(s, info.Dummy)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: p.name.user, Database: p.name.database, Remote: c.remote})
 	e.out.Admit(l, Verdict{OK: true, PID: c.pid, Key: c.key, Server: s.id})
+	if back {
+		e.goOn(u)
+	}
 }
 
 // passes tells whether a client is one end of a passage. It stays one when the other end has gone.

@@ -42,6 +42,7 @@ type pool struct {
 	claim     claim            // what a new server counts against
 	drawsAs   string           // the user whose quota that is
 	hungry    bool             // its clients wait for room in it
+	fedAt     time.Duration    // when they were last seen to do so
 	opening   bool             // room is being made for it
 	wearAt    time.Duration    // when servers at rest are looked at for their age; 0: none rests
 	wornLast  time.Duration    // when one was closed for its age; 0: none was

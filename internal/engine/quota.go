@@ -77,7 +77,7 @@ func (e *Engine) enroll(p *pool) {
 
 // strikeOff undoes enroll. What is open still counts.
 func (e *Engine) strikeOff(p *pool) {
-	p.sated()
+	p.sated(e.now)
 	for _, q := range [...]*quota{p.claim.db, p.claim.user} {
 		q.pools = slices.DeleteFunc(q.pools, func(other *pool) bool { return other == p })
 		q.sweep()
@@ -109,9 +109,9 @@ func (p *pool) starve() {
 }
 
 // sated undoes starve.
-func (p *pool) sated() {
+func (p *pool) sated(now time.Duration) {
 	if p.hungry {
-		p.hungry = false
+		p.hungry, p.fedAt = false, now
 		p.claim.db.hungry--
 		p.claim.user.hungry--
 	}

@@ -114,9 +114,9 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	p.Dialing--
 	p.Live++
 	s.soleEnded()
-	s.dialEnded()
+	better := s.dialEnded()
 	s.upstream.note(&info)
-	e.works(s.upstream)
+	better = e.works(s.upstream) || better
 	s.locate()
 	switch {
 	case s.era != p.era:
@@ -130,15 +130,17 @@ func (e *Engine) Dialed(now time.Duration, id Server, conn Conn, info ServerInfo
 	e.dummyKey(s, info.Dummy)
 	if s.sole != nil {
 		e.soleDialed(s)
-		e.staff(p)
-		return
+	} else {
+		e.handOn(s)
+		if p.known() {
+			e.admitAll(p)
+		}
+		p.retrying = p.retrying && s.era != p.era
 	}
-	e.handOn(s)
-	if p.known() {
-		e.admitAll(p)
-	}
-	p.retrying = p.retrying && s.era != p.era
 	e.staff(p) // for who waits behind a pause that is over, and for min_pool_size
+	if better {
+		e.goOn(s.upstream)
+	}
 }
 
 // DialFailed: no connection came about for s.
@@ -152,8 +154,9 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	current := s.era == p.era
 	s.soleEnded()
 	aside, refused := s.dialEnded(), hopeless(f)
+	better := aside
 	if refused {
-		e.works(s.upstream)
+		better = e.works(s.upstream) || better
 	} else {
 		e.fails(p, s.upstream, f)
 	}
@@ -168,18 +171,15 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 	e.out.Emit(event.DialFailed{Server: uint64(id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, Reason: f.Message})
 	if s.sole != nil {
 		e.soleFailed(s, f)
-		e.staff(p)
-		e.freed(s.claim)
-		e.sweepPool(p)
-		e.checkDrained()
-		return
-	}
-	if current && p.Live == 0 && refused && !elsewhere {
+	} else if current && p.Live == 0 && refused && !elsewhere {
 		e.failWaiting(p, s.upstream, f)
+	}
+	if better {
+		e.goOn(s.upstream)
 	}
 	e.expire(p)
 	e.watch(p) // the line waits less long where no server can be had
-	if elsewhere {
+	if elsewhere || s.sole != nil {
 		e.staff(p)
 	}
 	e.retry(p)

@@ -8,7 +8,7 @@ func (e *Engine) staff(p *pool) {
 	if e.gathering {
 		return // it comes to that when all pools are as they are to be
 	}
-	p.sated()
+	p.sated(e.now)
 	if p.paused || p.opening {
 		return
 	}

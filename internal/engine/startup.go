@@ -8,6 +8,7 @@ import (
 	"cancello/internal/lease"
 	"cancello/internal/session"
 	"cancello/internal/sqlstate"
+	"cancello/internal/unit"
 	"cancello/internal/wire"
 )
 
@@ -176,8 +177,13 @@ func (e *Engine) unapply(s *server, failed bool) {
 }
 
 // comeBack puts a client back in front of the line: its server was of no use, because of what its former client had set
-// there, such as a statement_timeout that ended our own query.
+// there, such as a statement_timeout that ended our own query. One that waits for nothing any more goes on without.
 func (e *Engine) comeBack(c *client) {
+	if c.login == 0 && c.sess.Waits(c.pending) == unit.NoUnit { // what it had the server for was cancelled
+		e.proceed(c)
+		e.closeIfDraining(c)
+		return
+	}
 	c.held = false
 	c.pool.Line.Return(&c.place, c)
 	e.attend(c)

@@ -117,7 +117,7 @@ func (s *Session) ServerGone() {
 	s.refusals, s.nextRefusal = nil, nil
 	s.ended = s.begun
 	s.tx, s.acted = 'I', false
-	s.open, s.skip, s.doomed = false, false, false
+	s.open, s.skip, s.doomed = s.discard, false, false // what was answered here is dropped up to its Sync all the same
 	s.copyIn, s.inCopy, s.copyBoth = false, false, false
 	s.unsure, s.doubt, s.probing, s.undoing = false, false, false, false
 	s.down, s.late = frame{}, nil

@@ -80,9 +80,16 @@ func (g *gate) judge(t *ticket, pid uint32, key []byte) {
 		}
 	}
 	w.noteJudged(t, ok)
-	g.enter(func() {
+	g.judges(t, func() {
 		g.m.CancelRequested(w.now, t.id, engine.CancelRequest{PID: pid, Key: key, ReadAt: t.readAt, Remote: "10.0.1." + t.client.name()})
 	})
+}
+
+// judges runs the event in which the engine judges a request, or a command as if it were one.
+func (g *gate) judges(t *ticket, f func()) {
+	g.judging = t.client
+	g.enter(f)
+	g.judging = nil
 }
 
 // Release closes the client's cancel connection.

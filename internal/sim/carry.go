@@ -11,6 +11,7 @@ import (
 type order struct {
 	id      engine.Order
 	by      engine.Means
+	asker   *client   // whose request it is, where that is known: it was first carried as that was judged
 	counted []*ticket // that it went out for
 	conn    *conn     // of the server
 	backend *backend
@@ -21,10 +22,11 @@ type order struct {
 	done    bool
 	goMark  uint64 // enqueue mark at go
 	goAt    time.Duration
-	unsure  bool    // who held the server is not known
-	client  *client // who held the server at go
-	unit    *unit   // and the client's earliest unfinished unit
-	last    int     // serial of the last unit sent to the server before go
+	upTill  time.Duration // when its fence has fallen at the latest, where it is kept longer than to EOF
+	unsure  bool          // who held the server is not known
+	client  *client       // who held the server at go
+	unit    *unit         // and the client's earliest unfinished unit
+	last    int           // serial of the last unit sent to the server before go
 }
 
 // Carry opens a connection for a cancel.
@@ -43,13 +45,16 @@ func (g *gate) Carry(id engine.Order, s engine.Server, by engine.Means) {
 	if old := g.orders[id]; old != nil && !old.done { // an order may go again once it is done
 		w.violate("contract", "order %d is carried twice at once", id)
 	}
-	o := &order{id: id, conn: k, asked: w.now, by: by}
+	o := &order{id: id, conn: k, asked: w.now, by: by, asker: g.judging}
+	if old := g.orders[id]; old != nil {
+		o.asker = old.asker
+	}
 	if k != nil {
 		o.backend = k.backend
 		w.tracef("engine: carry order %d to %s", id, k.name())
 	}
 	g.orders[id] = o
-	g.wire = slices.DeleteFunc(g.wire, func(o *order) bool { return o.done && !o.onWire })
+	g.wire = slices.DeleteFunc(g.wire, func(o *order) bool { return o.done && !o.onWire && w.now > o.upTill })
 	g.wire = append(g.wire, o)
 	w.checkCarries()
 	d := w.between(100*time.Microsecond, 5*time.Millisecond)
@@ -82,6 +87,7 @@ func (g *gate) carried(o *order, r engine.Result) {
 	}
 	o.done = true
 	if settle := g.w.k.config.Databases[0].Cancel.Settle; r == engine.Delivered && settle.Given {
+		o.upTill = g.w.now + settle.Value + lateTick
 		g.w.after(settle.Value-time.Microsecond, func() { o.onWire = false })
 	} else {
 		o.onWire = false

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"cancello/internal/event"
@@ -60,13 +61,8 @@ func (w *World) checkGo(o *order) {
 	if o.conn == nil || o.conn.over {
 		return
 	}
-	c := o.conn.sees.holder
+	c := w.meant(o)
 	gone := c != nil && c.conn != nil && (c.conn.over || c.conn.closing)
-	if s := &o.conn.sees; !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) && !(c != nil && !gone && w.checkDue(c)) {
-		if x := w.presumed(); x != nil {
-			c, gone = x, false
-		}
-	}
 	if s := &o.conn.sees; s.refused && !w.askedFor(c) {
 		c = nil
 	}
@@ -103,6 +99,24 @@ func (w *World) checkGo(o *order) {
 		serial = o.unit.serial
 	}
 	w.violate("P1", "order %d goes to %s during unit %d of %s without a request for that unit", o.id, o.backend.name(), serial, c.name())
+}
+
+// meant is who holds the server of an order that goes out: the last one whose bytes told, unless it must be somebody else.
+func (w *World) meant(o *order) *client {
+	s, a := &o.conn.sees, o.asker
+	c := s.holder
+	gone := c != nil && c.conn != nil && (c.conn.over || c.conn.closing)
+	switch {
+	case a != nil && w.askedFor(a):
+		if u := c.present(); u == nil || u.queuedTo != o.conn { // else that is whom it would end
+			return a
+		}
+	case !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) && !(c != nil && !gone && w.checkDue(c)):
+		if x := w.presumed(); x != nil {
+			return x
+		}
+	}
+	return c
 }
 
 // open is true while a request waits for its outcome and the unit that it may end is its client's next to end.
@@ -146,6 +160,11 @@ func (w *World) fence(k *conn) *order {
 		}
 	}
 	return nil
+}
+
+// mayBeFenced tells whether the engine may keep a server still for an order.
+func (w *World) mayBeFenced(k *conn) bool {
+	return slices.ContainsFunc(w.gate.wire, func(o *order) bool { return o.conn == k && (o.onWire || w.now <= o.upTill) })
 }
 
 // checkUpstream sees an order go out for a unit: to where that runs, whichever host is next.
@@ -309,18 +328,23 @@ func (w *World) alone(t *ticket) bool {
 // check57014 sees a client told that its unit was cancelled.
 func (c *client) check57014(u *unit) {
 	w := c.w
-	if w.gate == nil || u.raisedAt != 0 || u.mustFail == "57014" {
+	if w.gate == nil || u.raisedAt != 0 || u.mustFail == "57014" || w.mayEnd(u) {
 		return
 	}
-	for _, t := range append(c.commands, w.tickets...) {
-		if t.client != c || t.allowed == nil {
-			continue
-		}
-		if t.allowed == u || t.allowed.begins && t.allowed.serial < u.serial && u.serial <= t.inhand {
-			return
+	w.violate("P1", "unit %d of %s (%s) is answered 57014 without a request for it", u.serial, c.name(), u.kind)
+}
+
+// mayEnd tells whether a client's request, or a command, was for a unit: for itself, or for one before it that waited and
+// would have begun a transaction, when this one was there already.
+func (w *World) mayEnd(u *unit) bool {
+	for _, list := range [][]*ticket{u.c.commands, w.tickets} {
+		for _, t := range list {
+			if t.client == u.c && t.allowed != nil && (t.allowed == u || t.allowed.begins && t.allowed.serial < u.serial && u.serial <= t.inhand) {
+				return true
+			}
 		}
 	}
-	w.violate("P1", "unit %d of %s (%s) is answered 57014 without a request for it", u.serial, c.name(), u.kind)
+	return false
 }
 
 // checkLong is P2 for a long statement: where a request for it was judged while it ran, it must not run on to its

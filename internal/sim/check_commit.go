@@ -66,16 +66,11 @@ func (w *World) checkOrderly(c *client, count map[tag]int) {
 	if w.k.config.Timeouts.QueryWait > 0 || w.k.config.Limits.Query > 0 || c.written != c.queued || w.gate != nil && c.fed != c.queued || w.gate == nil && c.peer.endRead != c.queued {
 		return
 	}
-	for _, t := range w.tickets {
-		if t.client == c {
-			return
-		}
-	}
-	if w.gate == nil && w.k.cancels > 0 {
+	if c.killed || w.gate == nil && w.k.cancels > 0 {
 		return
 	}
 	for _, u := range c.units[c.answered:] {
-		if u.mustFail != "" || c.block == 'E' || u.failed != "" || u.blockUnit != 0 {
+		if u.mustFail != "" || c.block == 'E' || u.failed != "" || u.blockUnit != 0 || u.raisedAt != 0 || w.mayEnd(u) {
 			continue
 		}
 		for _, t := range u.effects {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"cancello/internal/config"
@@ -24,14 +25,38 @@ func (c *client) underWay() time.Duration {
 // inTransaction is since when, at the earliest, the client has been in its present transaction, as the engine has told it;
 // and the serial of its first unit; 0: it is in none. One that ended this very moment counts still.
 func (c *client) inTransaction() (since time.Duration, first int) {
-	since, first = c.underWay(), c.ended+1
-	for i := min(c.ended, len(c.units)) - 1; i >= 0 && (c.units[i].status != 'I' || c.units[i].endedAt == c.w.now); i-- {
+	n := min(c.ended, len(c.units))
+	return c.blockBefore(n, c.underWay(), c.w.now)
+}
+
+// blockBefore is since when the transaction lasts that stands open in front of the unit at n, which began at since.
+func (c *client) blockBefore(n int, since, now time.Duration) (_ time.Duration, first int) {
+	first = n + 1
+	for i := n - 1; i >= 0 && (c.units[i].status != 'I' || c.units[i].endedAt == now); i-- {
 		since, first = c.units[i].fedAt, i+1
 		if i > 0 {
 			since = max(since, c.units[i-1].endedAt)
 		}
 	}
 	return since, first
+}
+
+// overran tells whether a unit of the client was cancelled when its transaction had lasted for longer than a limit. It is
+// told that between two messages, perhaps not at once: its next units may have ended by then.
+func (c *client) overran(limit time.Duration) bool {
+	for i, u := range c.units[:min(c.ended, len(c.units))] {
+		if u.told != "57014" || c.w.now-u.endedAt > c.w.k.config.Timeouts.ServerConnect+time.Millisecond {
+			continue
+		}
+		began := u.fedAt
+		if i > 0 {
+			began = max(began, c.units[i-1].endedAt)
+		}
+		if since, _ := c.blockBefore(i, began, 0); u.endedAt-since >= limit {
+			return true
+		}
+	}
+	return false
 }
 
 // checkDue sees a cancel of Cancello's own go out for a client that is there: a limit of it must have been reached, or it
@@ -43,21 +68,24 @@ func (w *World) checkDue(c *client) bool {
 			return false
 		}
 	}
-	for _, t := range c.commands {
-		if t.open() {
-			return true
-		}
+	if c.commanded() {
+		return true
 	}
 	since := c.underWay()
 	tx, _ := c.inTransaction()
 	return l.Query > 0 && since > 0 && w.now-since >= l.Query || l.Transaction > 0 && tx > 0 && w.now-tx >= l.Transaction
 }
 
+// commanded tells whether somebody at the console had the client's present unit cancelled.
+func (c *client) commanded() bool {
+	return slices.ContainsFunc(c.commands, (*ticket).open)
+}
+
 // checkMourning sees a cancel of Cancello's own go out for a client that is gone: where what it runs may go on, its time
 // must be over.
 func (w *World) checkMourning(c *client, o *order) {
 	k, l := w.k.config.Cancel, w.k.config.Limits
-	if k.OnLoss == config.LossCancels || c.phase != left || c.killed || w.draining || l != (config.Limits{}) ||
+	if k.OnLoss == config.LossCancels || c.phase != left || c.killed || c.commanded() || w.draining || l != (config.Limits{}) ||
 		o.backend.state != bRunning || o.backend.curTag.client != c.id {
 		return
 	}
@@ -88,12 +116,7 @@ func (w *World) checkLimit(c *client, code string) {
 		c.mustNotCommit, c.mustNotFrom = w.now, first
 	case "25P04":
 		since, first := c.inTransaction()
-		for _, u := range c.units[max(0, c.ended-4):min(c.ended, len(c.units))] {
-			if u.told == "57014" && since != 0 { // it is told between two messages, perhaps not at once
-				since = min(since, u.fedAt)
-			}
-		}
-		if l.Transaction == 0 || since != 0 && w.now-since < l.Transaction {
+		if l.Transaction == 0 || (since == 0 || w.now-since < l.Transaction) && !c.overran(l.Transaction) {
 			w.violate("P5", "%s is closed for a transaction of %v", c.name(), w.now-since)
 		}
 		if c.ended == len(c.units) && c.units[c.ended-1].status != 'I' {

@@ -58,6 +58,7 @@ type lent struct {
 	bytes  []byte
 	refs   int
 	client *client // whose bytes they are; nil: a server's
+	server *conn   // that one
 }
 
 func (l *lent) drop() {
@@ -190,6 +191,7 @@ func (k *conn) give(p []byte, more bool) {
 	case k.client != nil:
 		k.client.feed(len(p))
 	case k.backend != nil:
+		l.server = k
 		k.sees.fromServer(k, p)
 		k.sees.rest(k)
 	}

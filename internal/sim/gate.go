@@ -39,6 +39,7 @@ type gate struct {
 	servers map[engine.Server]*conn
 	dialing [len(clientUsers)]int
 	orders  map[engine.Order]*order
+	judging *client   // whose request is being judged
 	wire    []*order  // those under way, oldest first
 	logins  []*client // by Login - 1
 	answers []bool    // of logins
@@ -255,13 +256,16 @@ func (g *gate) Emit(e event.Event) {
 	}
 }
 
+// lateTick is how much later than asked for a Tick may come.
+const lateTick = 200 * time.Microsecond
+
 // Wake asks for a Tick; a later one replaces it.
 func (g *gate) Wake(at time.Duration) {
 	w := g.w
 	g.wakes++
 	n := g.wakes
 	g.wakeAt = at
-	w.at(at+w.between(0, 200*time.Microsecond), func() {
+	w.at(at+w.between(0, lateTick), func() {
 		if g.wakes == n {
 			g.enter(func() { g.m.Tick(w.now) })
 		}

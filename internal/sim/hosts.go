@@ -38,6 +38,7 @@ type host struct {
 type attempt struct {
 	user int
 	at   time.Duration
+	good bool // the host was, as far as the engine was told
 }
 
 // address is where the host is now.
@@ -152,7 +153,7 @@ func (w *World) failDial(h *host, t engine.Target) (d time.Duration, f engine.Fa
 
 // dials notes a dial; ended is to be called when the engine is about to be told how it ended.
 func (g *gate) dials(h *host, user int) (ended func(good bool)) {
-	a := &attempt{user, g.w.now}
+	a := &attempt{user, g.w.now, h.good}
 	h.dialing = append(h.dialing, a)
 	return func(good bool) {
 		h.dialing = slices.DeleteFunc(h.dialing, func(o *attempt) bool { return o == a })
@@ -189,10 +190,11 @@ func (g *gate) checkChoice(h *host) {
 // starved is since when somebody has been waiting for a server of a user though a host is up and there is room.
 type starved [len(clientUsers)]time.Duration
 
-// everyMoment looks again and again whether somebody waits for nothing.
+// everyMoment looks again and again whether somebody waits for nothing: at most for a dial to a host that failed, begun
+// when no other was up.
 func (w *World) everyMoment() {
 	const often = 20 * time.Millisecond
-	limit := time.Duration(w.k.hosts)*lateDial + 2*often
+	const limit = lateDial + 2*often
 	w.after(often, func() {
 		for user := range clientUsers {
 			since := &w.gate.starved[user]
@@ -210,17 +212,20 @@ func (w *World) everyMoment() {
 }
 
 // starves tells whether somebody waits for a server of a user, there is room for one, a host is up, and no server is
-// being opened at such a host as fast as that should go.
+// being opened, at what was such a host when that began, as fast as that should go.
 func (w *World) starves(user int) bool {
 	g := w.gate
 	if g.paused || w.draining || !g.settings.configured() {
 		return false
 	}
 	share, _ := g.settings.live.Share(theDatabase, clientUsers[user])
-	servers := g.dialing[user]
+	servers, asked := g.dialing[user], 0
 	for _, k := range g.conns {
 		if k != nil && k.server != 0 && k.backend.user == user {
 			servers++
+			if k.sees.checking {
+				asked++
+			}
 		}
 	}
 	if servers+g.ghosts(user) >= share.Size || g.full(user) {
@@ -229,12 +234,17 @@ func (w *World) starves(user int) bool {
 	up := false
 	for _, name := range g.places() {
 		h := g.hostAt(name)
-		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && h.good && w.now-a.at < lateDial }) {
+		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && a.good && w.now-a.at < lateDial }) {
 			return false
 		}
 		up = up || g.prompt(h)
 	}
-	return up && slices.ContainsFunc(w.clients, func(c *client) bool { return c.user == user && g.waits(c) })
+	for _, c := range w.clients {
+		if c.user == user && g.waits(c) {
+			asked-- // the servers that are asked whether they are still there, within server_connect_timeout, are for the first
+		}
+	}
+	return up && asked < 0
 }
 
 // ghosts bounds the closed servers that the engine may still count for a pool.

@@ -68,7 +68,7 @@ func (w *World) startCommands() {
 		t := &ticket{client: c, readAt: w.now}
 		w.noteJudged(t, true)
 		c.commands = append(c.commands, t)
-		w.gate.enter(func() { m.CancelClient(w.now, c.pid) })
+		w.gate.judges(t, func() { m.CancelClient(w.now, c.pid) })
 	})
 }
 

@@ -33,12 +33,14 @@ type unit struct {
 	queuedAt time.Duration // something of it was queued to a server
 	endedAt  time.Duration // the gate queued its ReadyForQuery; 0 not yet
 	status   byte          // ... with this status
+	endedBy  *conn         // ... that came from this server, as far as is known
 	ranAt    time.Duration // a server began its first statement
 	ranTill  time.Duration // a server ended its last statement
 	raisedAt time.Duration // a server ended it with 57014
 	queuedTo *conn         // the first server it was sent to by the gate
 	orders   int           // cancels that went out for it
 	refused  bool          // the gate queued an error for it
+	failing  bool          // ... which a server was made to meet, in place of something of it
 	told     string        // ... of this SQLSTATE
 }
 
@@ -100,9 +102,9 @@ func (b *builder) end() *unit {
 }
 
 // over is true once the gate has queued the unit's ReadyForQuery, or owes nothing but that: the unit was refused before
-// any of it was sent and its last message has come.
+// any server knew of it and its last message has come.
 func (u *unit) over() bool {
-	return u.endedAt != 0 || u.refused && u.queuedTo == nil && u.end >= 0 && u.c.fed >= u.end
+	return u.endedAt != 0 || u.refused && u.queuedTo == nil && !u.failing && u.end >= 0 && u.c.fed >= u.end
 }
 
 // unit is the client's earliest unit that has not ended; nil when there is none.
@@ -115,6 +117,9 @@ func (c *client) unit() *unit {
 
 // present is the client's earliest unit that is not over; nil when there is none.
 func (c *client) present() *unit {
+	if c == nil {
+		return nil
+	}
 	for _, u := range c.units[min(c.ended, len(c.units)):] {
 		if !u.over() {
 			return u

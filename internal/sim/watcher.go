@@ -1,6 +1,10 @@
 package sim
 
-import "strings"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // watcher follows the bytes of one connection of the gate by their frames, at the moment the engine takes or queues
 // them. It is how the checkers know who holds a server, without asking the engine.
@@ -15,6 +19,9 @@ type watcher struct {
 	open      bool    // a batch was begun and not yet synced
 	lending   bool    // settings are applied for a client that is not known yet
 	refused   bool    // ... of which only a refusal has been sent
+	checking  bool    // it was asked whether it is still there, and has not answered
+	silent    []*unit // of which a message may be that began the lease and doesn't tell whose it is
+	failing   bool    // it was made to fail since it rested last
 	rested    bool    // when the engine last took its bytes, it had answered everything
 	cleanThen bool    // of the message that is half queued: clean when it began
 	lastType  byte    // of what was read from it; 0 nothing yet
@@ -34,12 +41,19 @@ func (s *watcher) toClient(k *conn, p []byte) {
 		if typ == 'E' && c.ended < len(c.units) {
 			u := c.units[c.ended]
 			u.refused, u.told = true, field(body, 'C')
+			if l := k.g.current; l != nil && l.server != nil {
+				u.failing = u.failing || l.server.sees.failing
+			}
 		}
 		if typ != 'Z' {
 			return
 		}
 		if c.ended < len(c.units) {
-			c.units[c.ended].endedAt, c.units[c.ended].status = c.w.now, body[0]
+			u := c.units[c.ended]
+			u.endedAt, u.status = c.w.now, body[0]
+			if l := k.g.current; l != nil {
+				u.endedBy = l.server
+			}
 			c.lastEnd = c.w.now
 		}
 		c.ended++
@@ -65,6 +79,8 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 		if rested {
 			k.w.checkAsked(k, typ, body)
 		}
+		s.checking = s.checking || typ == 'Q' && len(body) == 1
+		s.failing = s.failing || (typ == 'Q' || typ == 'P') && bytes.Contains(body, []byte(refusedText))
 		switch typ {
 		case 'X':
 			k.w.checkRetired(k)
@@ -81,7 +97,7 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 			}
 		case 'S', 'E', 'D', 'C', 'H':
 			if rested && from == nil && !k.w.keeps(s.holder) { // somebody's, but whose?
-				s.holder = nil
+				s.holder, s.silent = nil, k.w.loneSyncs(k)
 			}
 		}
 		rested = false
@@ -99,7 +115,10 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 }
 
 // refusal tells whether a Query stands in the place of one that is refused.
-func refusal(body []byte) bool { return strings.HasPrefix(string(body), "cancello: refused") }
+func refusal(body []byte) bool { return bytes.HasPrefix(body, []byte(refusedText)) }
+
+// refusedText is how the text begins that makes a server fail.
+const refusedText = "cancello: refused"
 
 // keeps is true for a client that keeps its server until it leaves.
 func (w *World) keeps(c *client) bool {
@@ -142,11 +161,29 @@ func (s *watcher) tagged(k *conn, t tag, began uint64, clean bool) {
 
 // lease notes that a server has changed client.
 func (s *watcher) lease(k *conn, c *client, t tag, began uint64, clean bool) {
-	k.w.checkHandOn(k, c, t, began, clean)
+	k.w.checkHandOn(k, c, t, began, clean || s.began(k, c))
 	if s.holder != nil { // else the lease may have begun with a message that doesn't tell whose it is
 		s.asked, s.answered = 0, 0
 	}
 	s.holder, s.last, s.lending, s.refused = c, 0, false, false
+}
+
+// began tells whether the lease that lasts is the client's, since its lone Sync began it: that was answered there, or it is
+// still to be.
+func (s *watcher) began(k *conn, c *client) bool {
+	return s.holder == nil && slices.ContainsFunc(s.silent, func(u *unit) bool {
+		return u.c == c && (u.endedAt == 0 || u.endedBy == k)
+	})
+}
+
+// loneSyncs are the units that may be what a server is given, where that is a Sync and nothing else.
+func (w *World) loneSyncs(k *conn) (list []*unit) {
+	for _, c := range w.clients {
+		if u := c.unit(); c.user == k.backend.user && u != nil && u.kind == "nothing" && u.fedAt != 0 && u.queuedTo == nil {
+			list = append(list, u)
+		}
+	}
+	return list
 }
 
 // fromServer follows what the engine is about to take from a server.
@@ -155,6 +192,7 @@ func (s *watcher) fromServer(k *conn, p []byte) {
 		switch typ {
 		case 'Z':
 			s.answered++
+			s.checking = false
 			if len(body) == 1 {
 				s.status = body[0]
 			}
@@ -171,6 +209,7 @@ func (s *watcher) fromServer(k *conn, p []byte) {
 // rest notes whether the server has answered everything, as far as the engine is about to know.
 func (s *watcher) rest(k *conn) {
 	s.rested = s.clean(k) && s.status == 'I' && s.answered >= s.asked && !s.open && s.out.boundary()
+	s.failing = s.failing && !s.rested
 }
 
 // clean is true when the engine has read a server's last answer to the end and nothing beyond.
