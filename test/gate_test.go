@@ -420,13 +420,15 @@ func startInProcess(t testing.TB, o gateOptions, bug engine.Bug) *inProcess {
 	filled := make(chan struct{})
 	go func() { log.fill(r); close(filled) }()
 	g := &inProcess{sink: obs.New(slog.New(slog.NewTextHandler(w, nil)))}
+	minter := key.NewMinter(0, [4]byte{1, 2, 3, 4}, []byte("the secret of a test's own keys!"))
 	p, err := proxy.New(proxy.Settings{
 		Config: c,
 		Engine: func(out engine.Outside) proxy.Engine {
-			e := engine.New(c, out, key.NewMinter(0, [4]byte{1, 2, 3, 4}, []byte("the secret of a test's own keys!")))
+			e := engine.New(c, out, minter)
 			e.Sabotage(bug)
 			return e
 		},
+		Keys:     minter,
 		Verifier: auth.NewVerifier(auth.Trust, nil, make([]byte, 32)),
 		Emit:     g.sink.Emit,
 		Log:      slog.New(slog.NewTextHandler(w, nil)),

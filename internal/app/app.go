@@ -100,6 +100,7 @@ func Start(o Options) (*App, error) {
 			a.engine = engine.New(o.Config, out, a.minter)
 			return a.engine
 		},
+		Keys:      a.minter,
 		Verifier:  auth.NewVerifier(method(o.Config.Auth.Method), users, a.mock),
 		Passwords: passwords(users, o.Getenv),
 		Emit:      func(e event.Event) { a.emit(e, o.Watch) },

@@ -29,6 +29,10 @@ func (v *visit) cancel(s wire.Startup) {
 		p.set.Emit(settled)
 		return
 	}
+	if w := p.sort(s.PID, s.Key); w != oursPerhaps {
+		v.nobodys(w)
+		return
+	}
 	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
 	released := make(chan struct{})
 	if !p.loop.Post(func(now time.Duration) {

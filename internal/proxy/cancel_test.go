@@ -12,29 +12,33 @@ import (
 )
 
 func TestCancelRequestForms(t *testing.T) {
-	key := func(n int) []byte { return bytes.Repeat([]byte{0xAB}, n) }
+	zeros := func(n int) []byte { return make([]byte, n) }
+	_, long := testMinter.Mint(fake.V32, 7, [12]byte{9})
+	const reaches = event.Cancelled // stands for the engine, which hears of it
 	tests := []struct {
-		name    string
-		before  [][]byte // packets in front, each answered N
-		pid     uint32
-		key     []byte
-		raw     []byte // in place of pid and key
-		reaches bool   // the engine; else it is malformed
+		name   string
+		before [][]byte // packets in front, each answered N
+		pid    uint32
+		key    []byte
+		raw    []byte // in place of pid and key
+		want   event.Outcome
 	}{
-		{name: "3.0", pid: testPID, key: key(4), reaches: true},
-		{name: "3.2", pid: testPID, key: key(32), reaches: true},
-		{name: "longest", pid: testPID, key: key(256), reaches: true},
-		{name: "without a key", pid: testPID, key: nil, reaches: true},
-		{name: "all zero", pid: 0, key: make([]byte, 4), reaches: true},
-		{name: "behind SSLRequest", before: [][]byte{sslRequest}, pid: testPID, key: key(4), reaches: true},
-		{name: "behind GSSENCRequest", before: [][]byte{gssRequest}, pid: testPID, key: key(4), reaches: true},
-		{name: "behind both", before: [][]byte{gssRequest, sslRequest}, pid: testPID, key: key(32), reaches: true},
-		{name: "too long", pid: testPID, key: key(257)},
-		{name: "without a pid", raw: fake.Msg(0, fake.CancelCode)},
-		{name: "half a pid", raw: fake.Msg(0, fake.CancelCode, uint16(1))},
+		{name: "3.0", pid: testPID, key: testKey, want: reaches},
+		{name: "3.2", pid: testPID, key: long, want: reaches},
+		{name: "behind SSLRequest", before: [][]byte{sslRequest}, pid: testPID, key: testKey, want: reaches},
+		{name: "behind GSSENCRequest", before: [][]byte{gssRequest}, pid: testPID, key: testKey, want: reaches},
+		{name: "behind both", before: [][]byte{gssRequest, sslRequest}, pid: testPID, key: long, want: reaches},
+		{name: "another key of 3.0", pid: testPID, key: zeros(4), want: event.UnknownKey},
+		{name: "another key of 3.2", pid: testPID, key: zeros(32), want: event.Forged},
+		{name: "longest", pid: testPID, key: zeros(256), want: event.Malformed},
+		{name: "without a key", pid: testPID, key: nil, want: event.Malformed},
+		{name: "all zero", pid: 0, key: zeros(4), want: event.UnknownKey},
+		{name: "too long", pid: testPID, key: zeros(257), want: event.Malformed},
+		{name: "without a pid", raw: fake.Msg(0, fake.CancelCode), want: event.Malformed},
+		{name: "half a pid", raw: fake.Msg(0, fake.CancelCode, uint16(1)), want: event.Malformed},
 	}
 	w := start(t, newScript())
-	malformed := 0
+	nobodys := 0
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := fake.Dial(t, w.addr())
@@ -50,11 +54,16 @@ func TestCancelRequestForms(t *testing.T) {
 			before := w.loop.Now()
 			c.Put(tt.raw)
 			c.WantEOF() // and not a byte before
-			if !tt.reaches {
-				malformed++
-				if got := w.settled(); len(got) != malformed || got[malformed-1] != event.Malformed {
-					t.Errorf("outcomes %v, want one more malformed", got)
+			if tt.want != reaches {
+				nobodys++
+				if got := w.settled(); len(got) != nobodys || got[nobodys-1] != tt.want {
+					t.Errorf("outcomes %v, want %v after %d others", got, tt.want, nobodys-1)
 				}
+				w.on(func(time.Duration) {
+					if len(w.cancels) > 0 {
+						t.Error("the engine heard of it")
+					}
+				})
 				return
 			}
 			r := next(t, w.cancels, "the cancel")
@@ -74,7 +83,7 @@ func TestCancelConnectionStaysUntilRelease(t *testing.T) {
 	s.cancel = func(_ *script, tk engine.Ticket, _ engine.CancelRequest) { tickets <- tk }
 	w := start(t, s)
 	c := fake.Dial(t, w.addr())
-	c.Put(fake.Cancel(1, testKey))
+	c.Put(fake.Cancel(testPID, testKey))
 	tk := next(t, tickets, "the cancel")
 	c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !isTimeout(err) {

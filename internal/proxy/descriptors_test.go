@@ -36,11 +36,11 @@ func TestReserveIsForCancels(t *testing.T) {
 		s.Put(fake.Startup(fake.V30, "user", "u"))
 		s.WantError("53300")
 
-		fake.SendCancel(t, w.addr(), 1, testKey)
+		fake.SendCancel(t, w.addr(), testPID, testKey)
 		next(t, w.cancels, "a cancel in clear")
 		s = asked(t, w, trusting(a, alpn))
-		s.Put(fake.Cancel(2, testKey))
-		if r := next(t, w.cancels, "a cancel over TLS"); r.PID != 2 {
+		s.Put(fake.Cancel(testPID+1, testKey))
+		if r := next(t, w.cancels, "a cancel over TLS"); r.PID != testPID+1 {
 			t.Errorf("cancel of %d", r.PID)
 		}
 	}
@@ -162,7 +162,7 @@ func TestCancelsPassTheSilent(t *testing.T) {
 		for range 10 {
 			fake.Dial(t, w.addr()).Put([]byte{0}) // a byte of a startup packet
 		}
-		fake.SendCancel(t, w.addr(), 1, testKey)
+		fake.SendCancel(t, w.addr(), testPID, testKey)
 		next(t, w.cancels, "the cancel")
 	}
 	w.lobby.mu.Lock()

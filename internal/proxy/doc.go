@@ -1,7 +1,7 @@
 // Package proxy is everything between the network and the engine that may block: listening, startup packets,
 // authentication, dialing and logging in to servers, carrying cancels. It implements engine.Outside over a loop.
 //
-// Role: a driver. It may import loop, and of the pure packages engine, auth, config, event, sqlstate and wire.
+// Role: a driver. It may import loop, and of the pure packages engine, auth, config, event, key, sqlstate and wire.
 //
 // Two worlds. The loop's goroutine runs the engine, and what it owns is grouped in the field own: touched there
 // and nowhere else, so without a lock. Everything slow is a goroutine per connection on net.Conn with deadlines,
@@ -11,8 +11,9 @@
 // Invariants:
 //   - A socket is closed with FIN, never with RST, after an ErrorResponse that says why, wherever the protocol
 //     lets one be said. Nothing at all is said to a CancelRequest.
-//   - Each connection reserved from the loop is adopted or abandoned exactly once; each ticket of a CancelRequest
-//     leads to exactly one CancelRequested; each Dial, Carry and Go is answered as engine.Outside says, unless
+//   - A CancelRequest is told to be nobody's where it is read (sieve.go), or leads to exactly one CancelRequested. A key
+//     stands in the sieve before its client is told it.
+//   - Each connection reserved from the loop is adopted or abandoned exactly once; each Dial, Carry and Go is answered as engine.Outside says, unless
 //     the loop has stopped.
 //   - A server's cancel key stays in this package; passwords stay in the goroutine that needs them, keys made of them
 //     or lent by clients in the keyrings. None is in an error, an event or a log line.

@@ -23,7 +23,7 @@ func FuzzClientBeforeLogin(f *testing.F) {
 	startup := fake.Startup(fake.V30, "user", "ann")
 	for _, b := range [][]byte{
 		nil, {0}, startup, startup[:9], sslRequest, fake.Join(sslRequest, gssRequest, startup), fake.Join(sslRequest, sslRequest),
-		fake.Cancel(1, testKey), fake.Cancel(1, nil), fake.Msg(0, fake.CancelCode), fake.Startup(0x0003270F, "user", "u", "_pq_.x", ""),
+		fake.Cancel(testPID, testKey), fake.Cancel(1, nil), fake.Msg(0, fake.CancelCode), fake.Startup(0x0003270F, "user", "u", "_pq_.x", ""),
 		fake.Startup(0x00020000, "user", "u"), fake.Join(startup, fake.Msg('p', "secret"), fake.Query("SELECT 1")),
 		fake.Join(startup, fake.Msg('p', "SCRAM-SHA-256", 5, []byte("n,,n="))), []byte("GET / HTTP/1.1\r\n\r\n"), {0xff, 0xff, 0xff, 0xff},
 	} {

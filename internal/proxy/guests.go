@@ -63,6 +63,9 @@ func (g *guests) onCancel(k *guestKey, end func() bool) {
 
 // cancel ends what the guest with that key waits for, if anything. known is false where there is no such guest.
 func (g *guests) cancel(pid uint32, key []byte) (user string, ended, known bool) {
+	if pid < firstGuest || pid > lastGuest {
+		return "", false, false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	k := g.of[pid]

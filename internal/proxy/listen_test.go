@@ -95,7 +95,7 @@ func TestNoDescriptorIsLost(t *testing.T) {
 	before := openFiles(t)
 	for range 20 {
 		for _, b := range [][]byte{
-			nil, {0, 0}, sslRequest, fake.Cancel(1, testKey), fake.Cancel(1, nil), fake.Startup(fake.V30),
+			nil, {0, 0}, sslRequest, fake.Cancel(testPID, testKey), fake.Cancel(1, nil), fake.Startup(fake.V30),
 			fake.Startup(fake.V30, "user", "u"), fake.Startup(0x00040000, "user", "u"), []byte("GET / HTTP/1.1\r\n\r\n"),
 		} {
 			c := fake.Dial(t, w.addr())

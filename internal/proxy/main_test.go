@@ -85,6 +85,9 @@ var (
 	testKey = []byte{1, 2, 3, 4}
 )
 
+// testMinter is that of node 0.
+var testMinter = key.NewMinter(0, [4]byte{1, 2, 3, 4}, []byte("the secret of a test's own keys!"))
+
 func admitted() engine.Verdict {
 	return engine.Verdict{OK: true, Params: []wire.Param{{Name: "server_version", Value: "18.4"}, {Name: "TimeZone", Value: "UTC"}}, PID: testPID, Key: testKey}
 }
@@ -197,6 +200,7 @@ func newWorld(t testing.TB, s *script, opts ...option) *world {
 	set := Settings{
 		Config:   c,
 		Engine:   func(out engine.Outside) Engine { s.out = out; return s },
+		Keys:     testMinter,
 		Verifier: auth.NewVerifier(auth.Trust, nil, make([]byte, 32)),
 		Emit: func(e event.Event) {
 			w.mu.Lock()
@@ -213,6 +217,9 @@ func newWorld(t testing.TB, s *script, opts ...option) *world {
 		t.Fatal(err)
 	}
 	w.Proxy = p
+	for _, pid := range []uint32{testPID, testPID + 1} { // there are such clients, wherever they have come in
+		p.shortKeys.admit(pid, testKey)
+	}
 	t.Cleanup(p.Stop)
 	return w
 }

@@ -43,6 +43,9 @@ func (o outside) Go(id engine.Order, write bool) {
 func (o outside) Admit(l engine.Login, v engine.Verdict) {
 	if verdicts := o.p.own.logins[l]; verdicts != nil {
 		delete(o.p.own.logins, l)
+		if v.OK {
+			o.p.shortKeys.admit(v.PID, v.Key) // before anybody can send it
+		}
 		verdicts <- v
 	}
 }

@@ -19,11 +19,13 @@ import (
 	"cancello/internal/loop"
 )
 
-// Settings are what a Proxy is made of. All fields but Console are needed.
+// Settings are what a Proxy is made of. What may be nil says so.
 type Settings struct {
 	Config config.Config // validated
 	// Engine builds the engine around its outside. It is called once, by New.
 	Engine func(engine.Outside) Engine
+	// Keys is what the engine mints clients' keys with, until UseKeys.
+	Keys *key.Minter
 	// Verifier judges clients.
 	Verifier *auth.Verifier
 	// Passwords finds what to log in to servers with.
@@ -52,7 +54,8 @@ type Proxy struct {
 
 	config    atomic.Pointer[config.Config] // the live one
 	access    atomic.Pointer[access]
-	tls       atomic.Pointer[TLS] // the live one, never nil
+	keys      atomic.Pointer[key.Minter] // those that requests are judged by where they are read
+	tls       atomic.Pointer[TLS]        // the live one, never nil
 	draining  atomic.Bool
 	loggingIn atomic.Int64 // clients between startup packet and hand-over
 	ids       atomic.Uint64
@@ -63,6 +66,7 @@ type Proxy struct {
 	renamed   chan struct{} // holds one: the configuration is another
 	lent      lentRing      // by clients, for servers
 	brake     brake         // of addresses whose logins fail
+	shortKeys shortKeys     // of clients
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
@@ -94,6 +98,7 @@ func New(s Settings) (*Proxy, error) {
 	p.onWire.free.L = &p.onWire.mu
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
+	p.keys.Store(s.Keys)
 	p.brake.began = time.Now()
 	p.lobby = newLobby(p.fds.room(&s.Config))
 	p.access.Store(&access{s.Verifier, s.Passwords})
@@ -183,8 +188,10 @@ func (p *Proxy) Reconfigure(c config.Config, v *auth.Verifier, w Passwords) {
 	})
 }
 
-// UseKeys has keys be minted and judged by m from now on.
+// UseKeys has keys be minted and judged by m from now on. They are judged first: nobody is to be told a key that is not
+// known yet. What the engine mints until it hears of it is under a secret that m has, too.
 func (p *Proxy) UseKeys(m *key.Minter) {
+	p.keys.Store(m)
 	p.loop.Post(func(now time.Duration) { p.engine.UseKeys(now, m) })
 }
 

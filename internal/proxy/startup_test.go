@@ -353,7 +353,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		c.Put(sslRequest)
 		c.Byte()
 	}
-	fake.SendCancel(t, w.addr(), 1, testKey)
+	fake.SendCancel(t, w.addr(), testPID, testKey)
 	next(t, w.cancels, "the cancel")
 	if text := oldest.WantError("53300"); !strings.Contains(text, "make room") {
 		t.Errorf("the error says %q", text)
@@ -373,7 +373,7 @@ func TestTooManyLogins(t *testing.T) {
 	c.Put(fake.Startup(fake.V30, "user", "u"))
 	c.WantError("53300")
 	c.WantEOF()
-	fake.SendCancel(t, w.addr(), 1, testKey)
+	fake.SendCancel(t, w.addr(), testPID, testKey)
 }
 
 func TestDrain(t *testing.T) {
@@ -387,7 +387,7 @@ func TestDrain(t *testing.T) {
 	c.Put(fake.Startup(fake.V30, "user", "u"))
 	c.WantError("57P03")
 	c.WantEOF()
-	fake.SendCancel(t, w.addr(), 1, testKey)
+	fake.SendCancel(t, w.addr(), testPID, testKey)
 	next(t, w.cancels, "the cancel")
 	in.Put(fake.Query("SELECT 1"))
 	next(t, w.logins, "login")
