@@ -52,15 +52,15 @@ func TestCancelIsSeen(t *testing.T) {
 
 	shown := pgtest.PSQL(t, pgtest.SystemLibpq, "-XA", "-P", "footer=off", "-d", g.DSN("postgres", "cancello"), "-c", "SHOW CANCELS")
 	rows := strings.Split(strings.TrimSpace(shown.Stdout), "\n")
-	if want := "time|addr|port|node|database|user|client|unit|kind|outcome|sends|ms|reason|cause"; rows[0] != want || len(rows) != 5 {
+	if want := "time|addr|port|node|database|user|client|unit|kind|outcome|sends|ms|reason|cause|via|there"; rows[0] != want || len(rows) != 5 {
 		t.Fatalf("SHOW CANCELS says\n%s%s", shown.Stdout, shown.Stderr)
 	}
 	const from = `20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC\|127\.0\.0\.1\|\d+\|`
 	for i, want := range []string{ // the latest first
-		`\|\|\|0\|\|\|forged\|0\|[\d.]+\|\|`,
-		fmt.Sprintf(`0\|postgres\|postgres\|%d\|\|\|idle\|0\|[\d.]+\|\|`, idle.pid),
-		fmt.Sprintf(`0\|postgres\|postgres\|%d\|1\|batch\|cancelled\|1\|[\d.]+\|\|`, busy.pid),
-		fmt.Sprintf(`0\|postgres\|postgres\|%d\|1\|query\|unqueued\|0\|[\d.]+\|\|`, waits.pid),
+		`\|\|\|0\|\|\|forged\|0\|[\d.]+\|\|\|\|`,
+		fmt.Sprintf(`0\|postgres\|postgres\|%d\|\|\|idle\|0\|[\d.]+\|\|\|\|`, idle.pid),
+		fmt.Sprintf(`0\|postgres\|postgres\|%d\|1\|batch\|cancelled\|1\|[\d.]+\|\|\|\|`, busy.pid),
+		fmt.Sprintf(`0\|postgres\|postgres\|%d\|1\|query\|unqueued\|0\|[\d.]+\|\|\|\|`, waits.pid),
 	} {
 		if !regexp.MustCompile("^" + from + want + "$").MatchString(rows[1+i]) {
 			t.Errorf("row %d of SHOW CANCELS is %s", i, rows[1+i])
