@@ -111,7 +111,7 @@ func (a act) give(nc net.Conn) {
 	m.pieces(nc, a.greet)
 	m.pieces(nc, a.early)
 	for {
-		msg, err := readMessage(nc)
+		msg, err := readMessage(nc, small)
 		if err != nil || msg.Type == 'X' {
 			return
 		}

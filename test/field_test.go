@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -96,11 +95,7 @@ func TestDelayedCancel(t *testing.T) {
 			}
 			first.Put(fake.Query(l.wait()))
 			l.await()
-			raise := x.lower()
-			defer raise()
-			k := fake.Dial(t, g.Addr())
-			k.Put(fake.Cancel(first.pid, first.key))
-			until(t, "the cancel is on the wire", func() bool { return x.waiting() == 1 })
+			k, raise := x.hold(t, g.Addr(), first)
 			l.open()
 			first.Want("TDCZ")
 
@@ -142,20 +137,15 @@ func (g *inProcess) enter(t *testing.T) *joined {
 
 // A cancel that had to wait for its turn on the wire, and whose query has ended meanwhile, is not sent at all.
 func TestCancelInLineTooLong(t *testing.T) {
-	c := pgtest.Start(t, 15)
-	x := newToll(t, c.Addr())
-	g := startGate(t, gateOptions{upstreams: []string{x.before(c) + "?sslmode=disable"}, mode: "transaction", size: 2, set: []string{"cancel_timeout=60s", "query_wait_notify=0", "max_cancels_per_upstream=1"}})
+	c, x, g := tolled(t, 15, 2, "max_cancels_per_upstream=1")
 	one, two := enter(t, g), enter(t, g)
 	one.Put(fake.Query(sleeper))
 	one.Want("N")
 	l := newLatch(t, c, "in_line_too_long")
 	two.Put(fake.Query(l.wait()))
 	l.await()
-	raise := x.lower()
-	defer raise()
-	k1, k2 := fake.Dial(t, g.Addr()), fake.Dial(t, g.Addr())
-	k1.Put(fake.Cancel(one.pid, one.key))
-	until(t, "the first cancel is on the wire", func() bool { return x.waiting() == 1 })
+	k1, raise := x.hold(t, g.Addr(), one)
+	k2 := fake.Dial(t, g.Addr())
 	k2.Put(fake.Cancel(two.pid, two.key))
 	two.Put(fake.Query("SELECT 'next' FROM pg_sleep(0.5)")) // pipelined
 	l.open()
@@ -178,17 +168,11 @@ func TestCancelInLineTooLong(t *testing.T) {
 // A cancel whose connection hangs costs its own server and no more: at cancel_timeout that one is closed, its client is
 // told, and a pool of one goes on with another.
 func TestHungCancelBlocksNoPool(t *testing.T) {
-	c := pgtest.Start(t, 18)
-	x := newToll(t, c.Addr())
-	g := startGate(t, gateOptions{upstreams: []string{x.before(c) + "?sslmode=disable"}, mode: "transaction", size: 1, set: []string{"cancel_timeout=1s", "query_wait_notify=0", "server_ghost_time=100ms"}})
+	_, x, g := tolled(t, 18, 1, "cancel_timeout=1s", "server_ghost_time=100ms")
 	c1, c2 := enter(t, g), enter(t, g)
 	c1.Put(fake.Query(sleeper))
 	c1.Want("N")
-	raise := x.lower()
-	defer raise()
-	k := fake.Dial(t, g.Addr())
-	k.Put(fake.Cancel(c1.pid, c1.key))
-	until(t, "the cancel is on the wire", func() bool { return x.waiting() == 1 })
+	k, _ := x.hold(t, g.Addr(), c1)
 	x.lower()() // who comes now passes: only that cancel hangs
 	c2.Put(fake.Query("SELECT 'served'"))
 	c1.WantError("08007")
@@ -223,17 +207,11 @@ func TestEndsWhileACancelIsOnTheWire(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := pgtest.Start(t, 15)
-			x := newToll(t, c.Addr())
-			g := startGate(t, gateOptions{upstreams: []string{x.before(c) + "?sslmode=disable"}, mode: "transaction", size: 1, set: []string{"cancel_timeout=60s", "query_wait_notify=0", "server_ghost_time=100ms"}})
+			c, x, g := tolled(t, 15, 1, "server_ghost_time=100ms")
 			busy, next := enter(t, g), enter(t, g)
 			busy.Put(fake.Query(sleeper))
 			busy.Want("N")
-			raise := x.lower()
-			defer raise()
-			k := fake.Dial(t, g.Addr())
-			k.Put(fake.Cancel(busy.pid, busy.key))
-			until(t, "the cancel is on the wire", func() bool { return x.waiting() == 1 })
+			k, raise := x.hold(t, g.Addr(), busy)
 			tt.end(t, c, busy)
 			next.Put(fake.Query("SELECT 'next'"))
 			raise()
@@ -501,14 +479,7 @@ func TestUnreachableUpstreamStopsNobody(t *testing.T) {
 // A cancel may come from another address and at another door than its session did: it is the key that counts.
 func TestCancelComesFromAnywhere(t *testing.T) {
 	c := pgtest.Start(t, 18)
-	dir, err := os.MkdirTemp("", "cancello-sock-") // a test's own folder may have too long a name for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	dir := socketFolder(t)
 	g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: "transaction", size: 1, listen: []string{dir + ":6432"}})
 	busy := enter(t, g)
 	elsewhere := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 77)}}

@@ -294,17 +294,24 @@ func sleepers(t testing.TB, c *postgres.Cluster, mark string) int {
 	return n
 }
 
-// Clients and servers over Unix sockets, cancels too; the socket goes with the gate.
-func TestUnixSockets(t *testing.T) {
-	c := pgtest.Start(t, 18)
-	dir, err := os.MkdirTemp("", "cancello-sock-") // a test's own folder may have too long a name for a socket
+// socketFolder is a folder for Unix sockets: that of a test has too long a name.
+func socketFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cancello-sock-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+// Clients and servers over Unix sockets, cancels too; the socket goes with the gate.
+func TestUnixSockets(t *testing.T) {
+	c := pgtest.Start(t, 18)
+	dir := socketFolder(t)
 	abstractName := fmt.Sprintf("@cancello-test-%d", os.Getpid())
 	o := gateOptions{upstreams: []string{fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d", c.SocketDir(), c.Port())}, mode: "transaction",
 		listen: []string{dir + ":6432", abstractName + ":6432"}}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -58,7 +57,7 @@ func (c *raw) listen() {
 	r := bufio.NewReader(c.nc)
 	go func() {
 		for {
-			m, err := readRaw(r)
+			m, err := readMessage(r, 256<<20)
 			c.mu.Lock()
 			if err != nil {
 				c.end = err
@@ -73,20 +72,6 @@ func (c *raw) listen() {
 			}
 		}
 	}()
-}
-
-func readRaw(r io.Reader) (fake.Message, error) {
-	var h [5]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return fake.Message{}, err
-	}
-	n := binary.BigEndian.Uint32(h[1:])
-	if n < 4 || n > 1<<28 {
-		return fake.Message{}, fmt.Errorf("a message %q with length %d", h[0], n)
-	}
-	body := make([]byte, n-4)
-	_, err := io.ReadFull(r, body)
-	return fake.Message{Type: h[0], Body: body}, err
 }
 
 // byte reads one byte, the answer to SSLRequest or GSSENCRequest.

@@ -71,18 +71,21 @@ func (c *rider) next() (fake.Message, error) {
 	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return fake.Message{}, err
 	}
-	return readMessage(c.r)
+	return readMessage(c.r, small)
 }
 
-// readMessage reads one message of at most 1 MB, which is more than any answer that tests ask for. At a message's
-// border the end is io.EOF, within one it is io.ErrUnexpectedEOF.
-func readMessage(r io.Reader) (fake.Message, error) {
+// small is more than any answer that most tests ask for.
+const small = 1 << 20
+
+// readMessage reads one message of at most so many bytes. At a message's border the end is io.EOF, within one it is
+// io.ErrUnexpectedEOF.
+func readMessage(r io.Reader, most uint32) (fake.Message, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fake.Message{}, err
 	}
 	n := binary.BigEndian.Uint32(head[1:])
-	if n < 4 || n > 1<<20 {
+	if n < 4 || n > most {
 		return fake.Message{}, fmt.Errorf("a message of type %q and length %d", head[0], n)
 	}
 	m := fake.Message{Type: head[0], Body: make([]byte, n-4)}

@@ -76,7 +76,7 @@ func (s *shim) relay(nc net.Conn) {
 	}()
 	r := bufio.NewReader(up)
 	for {
-		m, err := readRaw(r)
+		m, err := readMessage(r, 256<<20)
 		if err != nil {
 			return
 		}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"cancello/internal/pgtest"
+	"cancello/internal/pgtest/fake"
 	"cancello/internal/postgres"
 )
 
@@ -60,6 +62,15 @@ func (x *toll) before(c *postgres.Cluster) string {
 	return strings.Replace(upstream(c, "postgres", "postgres"), c.Addr(), x.Addr(), 1)
 }
 
+// tolled is a gate before a cluster with a toll in between, where no wait ends by itself.
+func tolled(t *testing.T, major, size int, set ...string) (*postgres.Cluster, *toll, *gate) {
+	t.Helper()
+	c := pgtest.Start(t, major)
+	x := newToll(t, c.Addr())
+	set = append([]string{"cancel_timeout=60s", "query_wait_notify=0"}, set...)
+	return c, x, startGate(t, gateOptions{upstreams: []string{x.before(c) + "?sslmode=disable"}, mode: "transaction", size: size, set: set})
+}
+
 // lower has all connections that come from now on wait; what it returns lets these pass, and those that come later.
 func (x *toll) lower() (raise func()) {
 	x.mu.Lock()
@@ -67,6 +78,18 @@ func (x *toll) lower() (raise func()) {
 	raised := make(chan struct{})
 	x.raised = raised
 	return sync.OnceFunc(func() { close(raised) })
+}
+
+// hold lowers the toll and sends the client's cancel, which waits there then. What is returned is the cancel's connection,
+// and what raises the toll.
+func (x *toll) hold(t *testing.T, address string, c *joined) (*fake.Client, func()) {
+	t.Helper()
+	raise := x.lower()
+	t.Cleanup(raise)
+	k := fake.Dial(t, address)
+	k.Put(fake.Cancel(c.pid, c.key))
+	until(t, "the cancel is on the wire", func() bool { return x.waiting() == 1 })
+	return k, raise
 }
 
 // waiting is how many connections are held with something that was sent.

@@ -90,10 +90,15 @@ func (e *Engine) settleLease(s *server) {
 
 // release takes a server from its client and begins what has to be done to it.
 func (e *Engine) release(s *server) {
+	e.vacate(s)
+	e.nextChore(s)
+}
+
+// vacate parts a server and its client, and knows what is to be done to it before it is anybody's.
+func (e *Engine) vacate(s *server) {
 	s.chores = lease.Chores(e.leftBehind(s))
 	e.detach(s)
 	s.phase = cleaning
-	e.nextChore(s)
 }
 
 // leftBehind is what the client that holds s leaves there.
@@ -152,9 +157,7 @@ func (e *Engine) applied(s *server) {
 	}
 	c.told = s.set
 	if len(c.pending) == 0 && c.sess.Mode() != session.Keep { // what it had the server for was cancelled
-		s.chores = lease.Chores(e.leftBehind(s))
-		e.detach(s)
-		s.phase = cleaning
+		e.vacate(s)
 		e.proceed(c)
 		e.closeIfDraining(c)
 		e.attend(c)

@@ -2,9 +2,12 @@ package contract
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 )
@@ -55,11 +58,20 @@ type Program struct {
 	in *bufio.Reader
 }
 
-// Start says who the driver is.
-func Start(driver, version string) *Program {
+// Run is the whole of a main: it says who the driver is, and in which version of its module, and uses each target that
+// the test names, up to the end of the input.
+func Run(driver, module string, use func(*Program, Target) error) {
 	p := &Program{in: bufio.NewReader(os.Stdin)}
+	version := "?"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == module {
+				version = strings.TrimPrefix(m.Version, "v")
+			}
+		}
+	}
 	p.say(map[string]any{"driver": driver, "version": version})
-	return p
+	p.serve(use)
 }
 
 func (p *Program) say(line map[string]any) {
@@ -70,8 +82,7 @@ func (p *Program) say(line map[string]any) {
 	}
 }
 
-// Serve uses each target that the test names, up to the end of the input.
-func (p *Program) Serve(use func(Target) error) {
+func (p *Program) serve(use func(*Program, Target) error) {
 	for {
 		line, err := p.in.ReadBytes('\n')
 		if err != nil {
@@ -80,7 +91,7 @@ func (p *Program) Serve(use func(Target) error) {
 		var t Target
 		if err := json.Unmarshal(line, &t); err != nil {
 			p.say(map[string]any{"case": "connect", "failed": err.Error()})
-		} else if err := use(t); err != nil {
+		} else if err := use(p, t); err != nil {
 			p.say(map[string]any{"case": "connect", "failed": err.Error()})
 		}
 		p.say(map[string]any{"end": true})
@@ -102,6 +113,64 @@ func (p *Program) Await(mark string) error {
 	p.say(map[string]any{"await": mark})
 	_, err := p.in.ReadString('\n')
 	return err
+}
+
+// Cancelled runs a statement with the mark, which sleeps, and cancels it meanwhile. It returns how the statement ended; how
+// may end its context.
+func (p *Program) Cancelled(mark string, run func(context.Context) error, how func(stop context.CancelFunc) error) error {
+	limited, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- run(limited) }()
+	if err := p.Await(mark); err != nil {
+		return err
+	}
+	if err := how(stop); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// Tx is a transaction of a driver's: Insert does a query with a number that returns the pid of its server.
+type Tx struct {
+	Insert           func(query string, n int) (pid int, err error)
+	Commit, Rollback func() error
+}
+
+// Transaction is the case of that name, but for the count at its end.
+func (t Target) Transaction(begin func() (Tx, error)) error {
+	for _, commit := range []bool{true, false} {
+		tx, err := begin()
+		if err != nil {
+			return err
+		}
+		pids, first, end := map[int]bool{}, 1, tx.Commit
+		if !commit {
+			first, end = 11, tx.Rollback
+		}
+		for n := first; n < first+2; n++ {
+			pid, err := tx.Insert("INSERT INTO "+t.Table+" VALUES ($1, 'kept') RETURNING pg_backend_pid()", n)
+			if err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+			pids[pid] = true
+		}
+		if err := end(); err != nil {
+			return err
+		}
+		if len(pids) != 1 {
+			return errors.New("another server within a transaction")
+		}
+	}
+	return nil
+}
+
+// Value is what a query says, or its error.
+func Value(v string, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return v
 }
 
 // Servers is the case of that name: pid tells the server that a query ran on.

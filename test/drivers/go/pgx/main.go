@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,19 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-func main() {
-	version := "?"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == "github.com/jackc/pgx/v5" {
-				version = strings.TrimPrefix(m.Version, "v")
-			}
-		}
-	}
-	p := contract.Start("pgx", version)
-	p.Serve(func(t contract.Target) error { return use(p, t) })
-	os.Exit(0)
-}
+func main() { contract.Run("pgx", "github.com/jackc/pgx/v5", use) }
 
 // user is one run of the cases.
 type user struct {
@@ -89,13 +75,7 @@ func code(err error) string {
 	return fmt.Sprintf("%v", err)
 }
 
-func (u *user) one() string {
-	v, err := text(u.c, "SELECT $1::int::text", 1)
-	if err != nil {
-		return err.Error()
-	}
-	return v
-}
+func (u *user) one() string { return contract.Value(text(u.c, "SELECT $1::int::text", 1)) }
 
 func (u *user) query() (string, error) {
 	results, err := u.c.PgConn().Exec(ctx, contract.Simple).ReadAll()
@@ -142,34 +122,19 @@ func (u *user) many() (string, error) {
 }
 
 func (u *user) transaction() (string, error) {
-	for _, commit := range []bool{true, false} {
+	err := u.t.Transaction(func() (contract.Tx, error) {
 		tx, err := u.c.Begin(ctx)
-		if err != nil {
-			return "", err
-		}
-		pids := map[int]bool{}
-		for i := range 2 {
-			var pid int
-			n := i + 1
-			if !commit {
-				n += 10
-			}
-			if err := tx.QueryRow(ctx, "INSERT INTO "+u.table+" VALUES ($1, 'kept') RETURNING pg_backend_pid()", n).Scan(&pid); err != nil {
-				return "", err
-			}
-			pids[pid] = true
-		}
-		if len(pids) != 1 {
-			return "", errors.New("another server within a transaction")
-		}
-		if commit {
-			err = tx.Commit(ctx)
-		} else {
-			err = tx.Rollback(ctx)
-		}
-		if err != nil {
-			return "", err
-		}
+		return contract.Tx{
+			Insert: func(query string, n int) (pid int, err error) {
+				err = tx.QueryRow(ctx, query, n).Scan(&pid)
+				return pid, err
+			},
+			Commit:   func() error { return tx.Commit(ctx) },
+			Rollback: func() error { return tx.Rollback(ctx) },
+		}, err
+	})
+	if err != nil {
+		return "", err
 	}
 	return text(u.c, "SELECT count(*)::text FROM "+u.table)
 }
@@ -208,11 +173,7 @@ func (u *user) pipeline() (string, error) {
 		return u.c.SendBatch(ctx, batch).Close()
 	}
 	count := func() string {
-		v, err := text(u.c, "SELECT count(*)::text FROM "+u.table+" WHERE t = 'batch'")
-		if err != nil {
-			return err.Error()
-		}
-		return v
+		return contract.Value(text(u.c, "SELECT count(*)::text FROM "+u.table+" WHERE t = 'batch'"))
 	}
 	if err := send(100, 101, 102, 103, 104, 105, 106, 107, 108, 109); err != nil {
 		return "", err
@@ -278,17 +239,7 @@ func (u *user) big() (string, error) {
 
 // cancelled runs a statement that sleeps and cancels it meanwhile.
 func (u *user) cancelled(mark string, run func(context.Context) error, how func(stop context.CancelFunc) error) string {
-	limited, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- run(limited) }()
-	if err := u.p.Await(mark); err != nil {
-		return err.Error()
-	}
-	if err := how(stop); err != nil {
-		return err.Error()
-	}
-	return code(<-done)
+	return code(u.p.Cancelled(mark, run, how))
 }
 
 func (u *user) request(context.CancelFunc) error { return u.c.PgConn().CancelRequest(ctx) }

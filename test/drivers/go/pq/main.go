@@ -7,8 +7,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -17,19 +15,7 @@ import (
 	"github.com/lib/pq"
 )
 
-func main() {
-	version := "?"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, m := range info.Deps {
-			if m.Path == "github.com/lib/pq" {
-				version = strings.TrimPrefix(m.Version, "v")
-			}
-		}
-	}
-	p := contract.Start("lib/pq", version)
-	p.Serve(func(t contract.Target) error { return use(p, t) })
-	os.Exit(0)
-}
+func main() { contract.Run("lib/pq", "github.com/lib/pq", use) }
 
 // user is one run of the cases.
 type user struct {
@@ -80,13 +66,7 @@ func code(err error) string {
 	return fmt.Sprintf("%v", err)
 }
 
-func (u *user) one() string {
-	v, err := u.text("SELECT $1::int", 1)
-	if err != nil {
-		return err.Error()
-	}
-	return v
-}
+func (u *user) one() string { return contract.Value(u.text("SELECT $1::int", 1)) }
 
 func (u *user) query() (string, error) {
 	var a, b, d string
@@ -139,34 +119,19 @@ func (u *user) many() (string, error) {
 }
 
 func (u *user) transaction() (string, error) {
-	for _, commit := range []bool{true, false} {
+	err := u.t.Transaction(func() (contract.Tx, error) {
 		tx, err := u.db.Begin()
 		if err != nil {
-			return "", err
+			return contract.Tx{}, err
 		}
-		pids := map[int]bool{}
-		for i := range 2 {
-			var pid int
-			n := i + 1
-			if !commit {
-				n += 10
-			}
-			if err := tx.QueryRow("INSERT INTO "+u.table+" VALUES ($1, 'kept') RETURNING pg_backend_pid()", n).Scan(&pid); err != nil {
-				return "", errors.Join(err, tx.Rollback())
-			}
-			pids[pid] = true
+		insert := func(query string, n int) (pid int, err error) {
+			err = tx.QueryRow(query, n).Scan(&pid)
+			return pid, err
 		}
-		if commit {
-			err = tx.Commit()
-		} else {
-			err = tx.Rollback()
-		}
-		if err != nil {
-			return "", err
-		}
-		if len(pids) != 1 {
-			return "", errors.New("another server within a transaction")
-		}
+		return contract.Tx{Insert: insert, Commit: tx.Commit, Rollback: tx.Rollback}, nil
+	})
+	if err != nil {
+		return "", err
 	}
 	return u.text("SELECT count(*) FROM " + u.table)
 }
@@ -284,15 +249,7 @@ func (u *user) big() (string, error) {
 
 // cancelled runs a statement that sleeps and ends its context meanwhile, which is how lib/pq cancels.
 func (u *user) cancelled(mark string, run func(context.Context) error) string {
-	limited, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- run(limited) }()
-	if err := u.p.Await(mark); err != nil {
-		return err.Error()
-	}
-	stop()
-	return code(<-done)
+	return code(u.p.Cancelled(mark, run, func(stop context.CancelFunc) error { stop(); return nil }))
 }
 
 func (u *user) cancels() {
