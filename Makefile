@@ -65,8 +65,17 @@ sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: i
 	go test ./internal/sim -run '^TestSim$$' -count=1 -v $(if $(SEED),-seed=$(SEED),-seeds=$(N) -from=$(FROM))
 
 .PHONY: bench
-bench: build cache ## Cancello beside PgBouncer, interleaved, on this machine
-	go run ./bench $(ARGS)
+bench: build cache ## what Cancello is held to, beside PgBouncer, interleaved, on this machine: 25 minutes, into docs/performance
+	go run ./bench -out docs/performance $(ARGS)
+
+.PHONY: bench-full
+bench-full: build cache ## all the rest, beside every pooler found, into docs/performance; and cancels
+	go run ./bench -full -out docs/performance $(ARGS)
+	go run ./bench cancel -rounds 3 -json docs/performance/cancel.json
+
+.PHONY: bench-quick
+bench-quick: build cache ## each kind of thing once: two minutes, and rough
+	go run ./bench -quick $(ARGS)
 
 .PHONY: bench-cancel
 bench-cancel: build cache ## cancels: PostgreSQL itself, Cancello, PgBouncer in one run (ARGS=-quick: under a minute)

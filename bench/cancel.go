@@ -138,11 +138,7 @@ func (b *cancelBench) open(ctx context.Context, as setup) (*stage, error) {
 // inClear is one at a time, and then the crowd, with pools that have a server for everybody.
 func (b *cancelBench) inClear(ctx context.Context) (err error) {
 	people := b.plan.crowd + b.plan.watchers
-	s, err := b.open(ctx, setup{
-		pool: people + 10, clients: 3 * people, sslmode: "disable",
-		// The backlog that the others have: with its default of 128 part of the crowd would wait a second for a SYN.
-		bouncer: []string{"listen_backlog = 4096"},
-	})
+	s, err := b.open(ctx, setup{pool: people + 10, clients: 3 * people, sslmode: "disable"})
 	if err != nil {
 		return err
 	}

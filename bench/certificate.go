@@ -39,20 +39,22 @@ func selfSigned() (keyPair, error) {
 	}, nil
 }
 
+// certificate is a keyPair in files.
+type certificate struct{ cert, key string }
+
 // encrypt has the proxies take TLS from clients that want it.
 func (s *stage) encrypt(p keyPair) error {
-	cert, key := filepath.Join(s.dir, "server.crt"), filepath.Join(s.dir, "server.key")
-	if err := os.WriteFile(cert, p.cert, 0o644); err != nil {
+	c := certificate{filepath.Join(s.dir, "server.crt"), filepath.Join(s.dir, "server.key")}
+	if err := os.WriteFile(c.cert, p.cert, 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(key, p.key, 0o600); err != nil {
+	if err := os.WriteFile(c.key, p.key, 0o600); err != nil {
 		return err
 	}
 	who, err := s.credential()
 	if err == nil && who != nil { // we are root, who may read it whosever it is; PgBouncer is not
-		err = os.Chown(key, int(who.Uid), int(who.Gid))
+		err = os.Chown(c.key, int(who.Uid), int(who.Gid))
 	}
-	s.cancello = append(s.cancello, "--set", "client_tls_sslmode=allow", "--set", "client_tls_cert_file="+cert, "--set", "client_tls_key_file="+key)
-	s.bouncer = append(s.bouncer, "client_tls_sslmode = allow", "client_tls_cert_file = "+cert, "client_tls_key_file = "+key)
+	s.tls = c
 	return err
 }

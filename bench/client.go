@@ -1,9 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -18,6 +18,8 @@ const loginLimit = 10 * time.Second
 // client is one connection of the load. After login its socket doesn't block and is driven by epoll.
 type client struct {
 	fd    int
+	tls   *tls.Conn // nil in clear
+	pipe  *pipe     // under tls
 	asked time.Time // when the query under way was sent
 	reply reply
 }
@@ -64,41 +66,6 @@ func (r *reply) take(b []byte) error {
 	return errNotDone
 }
 
-// login connects and logs in, and gives the connection to its caller ready for queries.
-func login(addr, user, database string) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, loginLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close() // the client has a duplicate
-	if err := conn.SetDeadline(time.Now().Add(loginLimit)); err != nil {
-		return nil, err
-	}
-	hello := wire.AppendStartup(nil, wire.V30, []wire.Param{{Name: "user", Value: user}, {Name: "database", Value: database}})
-	if _, err := conn.Write(hello); err != nil {
-		return nil, err
-	}
-	c := &client{}
-	b := make([]byte, 4096)
-	for {
-		n, err := conn.Read(b)
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("closed before the login was over")
-		}
-		if err != nil {
-			return nil, err
-		}
-		if err = c.reply.take(b[:n]); err == nil {
-			break
-		}
-		if !errors.Is(err, errNotDone) {
-			return nil, err
-		}
-	}
-	c.fd, err = duplicate(conn.(*net.TCPConn))
-	return c, err
-}
-
 // duplicate takes the descriptor away from Go's own poller. It stays in the mode it is in: not blocking.
 func duplicate(conn *net.TCPConn) (fd int, err error) {
 	raw, err := conn.SyscallConn()
@@ -113,18 +80,26 @@ func duplicate(conn *net.TCPConn) (fd int, err error) {
 	return fd, err
 }
 
-func (c *client) ask(s script) error {
+func (c *client) ask(s *script) error {
 	c.reply.rows = 0
 	c.asked = time.Now()
-	n, err := unix.Write(c.fd, s.bytes)
-	if err == nil && n < len(s.bytes) {
-		err = fmt.Errorf("only %d of %d bytes could be sent", n, len(s.bytes))
+	p := s.bytes
+	if c.tls != nil {
+		c.pipe.out = c.pipe.out[:0]
+		if _, err := c.tls.Write(p); err != nil {
+			return err
+		}
+		p = c.pipe.out
+	}
+	n, err := unix.Write(c.fd, p)
+	if err == nil && n < len(p) {
+		err = fmt.Errorf("only %d of %d bytes could be sent", n, len(p))
 	}
 	return err
 }
 
 // hear reads once; nil when the answer is whole.
-func (c *client) hear(b []byte) error {
+func (c *client) hear(s *script, b, plain []byte) error {
 	n, err := unix.Read(c.fd, b)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
@@ -134,17 +109,46 @@ func (c *client) hear(b []byte) error {
 	case n == 0:
 		return errors.New("the connection was closed in the middle of an answer")
 	}
-	if err := c.reply.take(b[:n]); err != nil {
+	if c.tls != nil {
+		err = c.open(b[:n], plain)
+	} else {
+		err = c.reply.take(b[:n])
+	}
+	if err != nil {
 		return err
 	}
-	if c.reply.rows != 1 {
+	if c.reply.rows != s.rows {
 		return fmt.Errorf("%s was answered with %d rows", query, c.reply.rows)
 	}
 	return nil
 }
 
+// open takes what records there are.
+func (c *client) open(records, plain []byte) error {
+	c.pipe.in = records
+	done := errNotDone
+	for {
+		n, err := c.tls.Read(plain)
+		if isDry(err) {
+			return done
+		}
+		if err != nil {
+			return err
+		}
+		if done = c.reply.take(plain[:n]); done != nil && !errors.Is(done, errNotDone) {
+			return done
+		}
+	}
+}
+
 // leave ends the connection in order.
 func (c *client) leave() {
-	_, _ = unix.Write(c.fd, wire.AppendTerminate(nil)) // it is closed anyway
+	p := wire.AppendTerminate(nil)
+	if c.tls != nil {
+		c.pipe.out = c.pipe.out[:0]
+		_, _ = c.tls.Write(p) // into memory
+		p = c.pipe.out
+	}
+	_, _ = unix.Write(c.fd, p) // it is closed anyway
 	unix.Close(c.fd)
 }

@@ -10,26 +10,26 @@ import (
 )
 
 // silence is how long nothing at all may be answered before the load gives up.
-const silence = 10 * time.Second
+const silence = 30 * time.Second
 
 // load is a number of clients that one thread drives in a closed loop.
 type load struct {
 	clients []*client
 	byFD    map[int32]*client
 	poll    int
-	script  script
+	script  *script
 	took    []time.Duration // one for each answer of the last run
 }
 
 // openLoad logs the clients in.
-func openLoad(addr, user, database string, s script, clients int) (*load, error) {
+func openLoad(t target, s *script, clients int) (*load, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	l := &load{poll: poll, script: s, byFD: map[int32]*client{}, took: make([]time.Duration, 0, 1<<16)}
-	for range clients {
-		c, err := login(addr, user, database)
+	for i := range clients {
+		c, err := s.enter(t, i)
 		if err != nil {
 			l.close()
 			return nil, fmt.Errorf("login: %w", err)
@@ -58,7 +58,7 @@ func (l *load) run(length time.Duration) (time.Duration, error) {
 	defer runtime.UnlockOSThread()
 	l.took = l.took[:0]
 	events := make([]unix.EpollEvent, len(l.clients))
-	b := make([]byte, 16<<10)
+	b, plain := make([]byte, 16<<10), make([]byte, 16<<10)
 	began := time.Now()
 	for _, c := range l.clients {
 		if err := c.ask(l.script); err != nil {
@@ -78,7 +78,7 @@ func (l *load) run(length time.Duration) (time.Duration, error) {
 		}
 		for _, event := range events[:n] {
 			c := l.byFD[event.Fd]
-			err := c.hear(b)
+			err := c.hear(l.script, b, plain)
 			if errors.Is(err, errNotDone) {
 				continue
 			}

@@ -1,12 +1,20 @@
-// Command bench measures Cancello beside PgBouncer on this machine: both stand before the same PostgreSQL, and each
+// Command bench measures Cancello beside other poolers on this machine: all stand before the same PostgreSQL, and each
 // is measured right after the other, again and again, because what a shared machine does to one moment it does to
-// the next. `make bench` builds Cancello and runs it; ARGS=-quick is for a first look.
+// the next. `make bench` builds Cancello and runs it for the figures that it is held to (suite.go: benchPlan, goals);
+// `make bench-full` for all the rest, beside whoever is found; `make bench-quick` looks at each kind of thing once.
 //
 // Bench side: it may import anything of Cancello, and nothing imports it.
 //
-// What is measured, for 1, 10 and 50 clients that each ask SELECT 1 as soon as they have the answer to the last one:
-//   - CPU of the proxy's process (children too) for each query, by the kernel's accounting
-//   - queries per second, and how long an answer took: p50 and p99
+// What is measured, by the files:
+//   - queries.go: CPU of the proxy's process (children too) for each query, by the kernel's accounting; queries per
+//     second; how long an answer took. load.go, client.go and pipe.go are the load, script.go is what it asks
+//   - flow.go: large results and COPY; logins.go: connect, ask, disconnect; memory.go: idle clients
+//   - cancel.go: `bench cancel` (`make bench-cancel`), cancels of PostgreSQL itself, Cancello and PgBouncer; what is lost
+//     or hits another is counted, and fails the run where it is Cancello's or PostgreSQL's
+//   - budget: a command of its own, what a query costs in instructions and allocations
+//
+// Who is measured: pooler.go, and a file for each. What becomes of it: report.go (a table), page.go (Markdown), plot.go
+// (SVG), and JSON with every single measurement.
 //
 // What is compared is the median of the pairs' ratios; the lowest and highest pair say what the median is worth.
 //
@@ -14,40 +22,22 @@
 // one to PostgreSQL and the proxy. Its own CPU is shown, and the answers wait for it: at 50 clients the latency is
 // that of the whole machine. "direct" is the same load without a proxy, for scale.
 //
-// `bench cancel` (`make bench-cancel`) measures cancels instead, of PostgreSQL itself, Cancello and PgBouncer: one at a
-// time, a crowd at once, and forged ones; what is lost or hits another is counted, and fails the run where it is
-// Cancello's or PostgreSQL's. See cancel.go and what its table says of itself.
-//
-// Limits: Linux only. SELECT 1 alone: no large rows, no TLS. Prepared statements are left out until both proxies
-// can share them: Cancello can't yet, nor can PgBouncer before 1.21.
+// Limits: Linux only.
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
 
 	"cancello/internal/postgres"
-
-	"golang.org/x/sys/unix"
 )
-
-// plan is what is to be measured.
-type plan struct {
-	pairs   int           // rounds in which each proxy is measured once in every cell
-	direct  int           // rounds in which the server alone is, too
-	took    time.Duration // of one measurement
-	warm    time.Duration // before each, not counted
-	clients []int
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,134 +61,92 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 2 && args[0] == bareName:
 		return bare(args[1])
 	}
-	return benchQueries(ctx)
-}
-
-// benchQueries reads its flags from the command line.
-func benchQueries(ctx context.Context) error {
-	cancello := flag.String("cancello", "bin/cancello", "the Cancello to measure")
-	quick := flag.Bool("quick", false, "half a minute in place of four, and rough; -pairs and -time don't count then")
-	jsonFile := flag.String("json", "", "also write every measurement to this file")
-	pairs := flag.Int("pairs", 7, "interleaved pairs")
-	took := flag.Duration("time", 1700*time.Millisecond, "length of one measurement")
-	flag.Parse()
-
-	p := plan{pairs: *pairs, direct: min(3, *pairs), took: *took, warm: 300 * time.Millisecond, clients: []int{1, 10, 50}}
-	if *quick {
-		p = plan{pairs: 3, direct: 1, took: 500 * time.Millisecond, warm: 100 * time.Millisecond, clients: p.clients}
-	}
-	if err := checkArgs(p); err != nil {
+	a, err := parseArgs(args)
+	if err != nil {
 		return err
 	}
-	return bench(ctx, p, *cancello, *jsonFile)
-}
-
-func checkArgs(p plan) error {
-	switch {
-	case flag.NArg() > 0:
-		return fmt.Errorf("what is %q? There are only flags: see -help", flag.Arg(0))
-	case p.pairs < 1:
-		return errors.New("-pairs must be at least 1")
-	case p.took < 50*time.Millisecond:
-		return errors.New("-time must be at least 50ms: less measures the start of things")
-	}
-	return nil
-}
-
-// bench sets everything up, measures, and takes it down again.
-func bench(ctx context.Context, p plan, cancello, jsonFile string) (err error) {
 	install, err := postgres.Find(18)
 	if err != nil {
 		return err
 	}
-	cluster, err := postgres.New(ctx, postgres.Options{
-		Install: install, Template: true,
-		// Nothing of its own to do while it is measured.
-		Settings: map[string]string{"autovacuum": "off", "max_connections": "200"},
-	})
+	r, err := runPlan(ctx, a.plan, a.cancello, install)
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-
-	s, err := openStage(cluster, setup{pool: poolSize, clients: maxClients, sslmode: "disable"})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.startCancello(ctx, cancello); err != nil {
-		return err
-	}
-	if err := s.startPgBouncer(ctx); err != nil {
-		return err
-	}
-
-	r := result{
-		Began: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), PostgreSQL: install.Version,
-		PgBouncer: s.bouncerVersion, Pairs: p.pairs, Seconds: p.took.Seconds(), PoolSize: poolSize,
-	}
-	fmt.Printf("%s. PostgreSQL %s, %d cores; about %s.\n", strings.Join(s.names(), " and "), install.Version, r.Cores, p.length(len(s.proxies)).Round(time.Second))
-	if err := measureAll(ctx, p, s, &r); err != nil {
 		return err
 	}
 	fmt.Print(r.table())
-	if jsonFile == "" {
+	if a.out == "" {
 		return nil
 	}
-	out, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
+	return r.write(a.out)
+}
+
+// args are the flags.
+type args struct {
+	plan
+	cancello, out string
+}
+
+func parseArgs(list []string) (args, error) {
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	var a args
+	f.StringVar(&a.cancello, "cancello", "bin/cancello", "the Cancello to measure")
+	f.StringVar(&a.out, "out", "", "also write every measurement, a page and plots into this folder")
+	quick := f.Bool("quick", false, "each kind of thing once, in less than two minutes")
+	full := f.Bool("full", false, "all that there is, beside whoever is found")
+	only := f.String("only", "", "these parts alone, with commas between")
+	pairs := f.Int("pairs", 0, "interleaved pairs; 0: as planned")
+	took := f.Duration("time", 0, "length of one measurement; 0: as planned")
+	if err := f.Parse(list); err != nil {
+		return a, err
 	}
-	return os.WriteFile(jsonFile, append(out, '\n'), 0o644)
+	switch {
+	case *quick && *full:
+		return a, errors.New("-quick and -full are two plans: name one")
+	case *quick:
+		a.plan = quickPlan()
+	case *full:
+		a.plan = fullPlan()
+	default:
+		a.plan = benchPlan()
+	}
+	switch {
+	case f.NArg() > 0:
+		return a, fmt.Errorf("what is %q? There are only flags: see -help", f.Arg(0))
+	case *pairs < 0:
+		return a, errors.New("-pairs must be at least 1")
+	case *took != 0 && *took < 50*time.Millisecond:
+		return a, errors.New("-time must be at least 50ms: less measures the start of things")
+	}
+	if *pairs > 0 {
+		a.pairs = *pairs
+	}
+	if *took > 0 {
+		a.took = *took
+	}
+	return a, a.choose(*only)
 }
 
-// length is how long the plan takes with so many proxies.
-func (p plan) length(proxies int) time.Duration {
-	measurements := len(scripts) * len(p.clients) * (p.pairs*proxies + p.direct)
-	return time.Duration(measurements) * (p.took + p.warm)
-}
-
-// measureAll measures every cell in every round. Inside a cell one proxy follows the other at once, and the one that
-// begins changes with the round.
-func measureAll(ctx context.Context, p plan, s *stage, r *result) error {
-	for round := range p.pairs {
-		progress("\rround %d of %d", round+1, p.pairs)
-		for _, script := range scripts {
-			for _, clients := range p.clients {
-				for i := range s.proxies {
-					target := s.proxies[(i+round)%len(s.proxies)]
-					if err := r.measure(ctx, p, target, script, clients); err != nil {
-						return err
-					}
-				}
-				if round < p.direct {
-					if err := r.measure(ctx, p, s.direct, script, clients); err != nil {
-						return err
-					}
-				}
-			}
+// choose leaves out all parts but those named.
+func (p *plan) choose(names string) error {
+	if names == "" {
+		return nil
+	}
+	var chosen []part
+	var known []string
+	wanted := map[string]bool{}
+	for _, name := range strings.Split(names, ",") {
+		wanted[name] = true
+	}
+	for _, part := range p.parts {
+		known = append(known, part.name)
+		if wanted[part.name] {
+			chosen = append(chosen, part)
+			delete(wanted, part.name)
 		}
 	}
-	progress("\r\033[K")
-	return nil
-}
-
-// progress is for who watches; a file keeps the result alone.
-func progress(format string, args ...any) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
-		fmt.Fprintf(os.Stderr, format, args...)
+	for name := range wanted {
+		return fmt.Errorf("there is no part %q; there are %s", name, strings.Join(known, ", "))
 	}
-}
-
-// measure adds one measurement to the result.
-func (r *result) measure(ctx context.Context, p plan, t target, s script, clients int) error {
-	if err := ctx.Err(); err != nil {
-		return errors.New("interrupted")
-	}
-	m, err := measure(t, s, clients, p)
-	if err != nil {
-		return fmt.Errorf("%s, %s, %d clients: %w%s", t.name, s.name, clients, err, t.lastWords())
-	}
-	r.Measurements = append(r.Measurements, m)
+	p.parts = chosen
 	return nil
 }

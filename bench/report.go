@@ -1,130 +1,268 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// result is a whole run, as -json writes it.
+// result is a whole run, as it is kept.
 type result struct {
-	Began        time.Time     `json:"began"`
-	Cores        int           `json:"cores"`
-	Go           string        `json:"go"`
-	PostgreSQL   string        `json:"postgresql"`
-	PgBouncer    string        `json:"pgbouncer,omitempty"`
-	PoolSize     int           `json:"pool_size"`
-	Pairs        int           `json:"pairs"`
-	Seconds      float64       `json:"seconds_each"`
-	Measurements []measurement `json:"measurements"` // in the order they were made
+	Began        time.Time         `json:"began"`
+	Took         float64           `json:"seconds"`
+	Plan         string            `json:"plan"`
+	Machine      string            `json:"machine"`
+	LoadBefore   string            `json:"load_before"` // the load average of the last minute
+	LoadAfter    string            `json:"load_after"`
+	Go           string            `json:"go"`
+	PostgreSQL   string            `json:"postgresql"`
+	Versions     map[string]string `json:"versions"` // of the poolers
+	PoolSize     int               `json:"pool_size"`
+	Pairs        int               `json:"pairs"`
+	Seconds      float64           `json:"seconds_each"`
+	Left         []leftOut         `json:"left_out,omitempty"`
+	Measurements []measurement     `json:"measurements"` // in the order they were made
+
+	plan plan
 }
 
-// column is one of the figures.
-type column struct {
-	title    string
-	of       func(measurement) float64
-	decimals int
-	proxies  bool // it says nothing of the server alone
+// leftOut is what was not measured, and why.
+type leftOut struct {
+	Part   string `json:"part"`
+	Reason string `json:"reason"`
 }
 
-var columns = []column{
-	{"CPU us/query", func(m measurement) float64 { return m.CPU }, 1, true},
-	{"queries/s", func(m measurement) float64 { return m.Rate }, 0, false},
-	{"p50 us", func(m measurement) float64 { return m.P50 }, 0, false},
-	{"p99 us", func(m measurement) float64 { return m.P99 }, 0, false},
-}
-
-// rows are the targets in the order of a cell.
-var rows = []string{"cancello", "pgbouncer", "direct"}
-
-const (
-	nameWidth = 22
-	cellWidth = 24
-)
-
-// table shows the medians, and in brackets the lowest and the highest.
-func (r *result) table() string {
-	var out strings.Builder
-	bouncer := "no PgBouncer"
-	if r.PgBouncer != "" {
-		bouncer = "PgBouncer " + r.PgBouncer
+// leave notes a reason once.
+func (r *result) leave(part, reason string) {
+	if l := (leftOut{part, reason}); !slices.Contains(r.Left, l) {
+		r.Left = append(r.Left, l)
 	}
-	fmt.Fprintf(&out, "\n%s, transaction mode, pool of %d, PostgreSQL %s, %s, %d cores\n", query, r.PoolSize, r.PostgreSQL, bouncer, r.Cores)
-	fmt.Fprintf(&out, "median (lowest-highest) of %d interleaved pairs, %.1f s each\n", r.Pairs, r.Seconds)
-	for _, s := range scripts {
-		for _, clients := range r.clientCounts() {
-			r.cell(&out, s.name, clients)
+}
+
+// write puts everything into a folder: all measurements, a page for people, and its plots.
+func (r *result) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	files := map[string]string{r.Plan + ".json": string(text) + "\n", r.Plan + ".md": r.page()}
+	maps.Copy(files, r.plots())
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
 		}
 	}
-	g := spreadOf(r.values("", "", 0, func(m measurement) float64 { return m.Generator }))
-	fmt.Fprintf(&out, "\nThe load itself took %.1f us of CPU for each query. CPU is the proxy's process alone, by the kernel's accounting.\n", g.median)
-	out.WriteString("Prepared statements are not measured: PgBouncer before 1.21 does not share them in transaction mode.\n")
-	return out.String()
+	return nil
 }
 
-// cell writes the lines of one script and number of clients.
-func (r *result) cell(out *strings.Builder, script string, clients int) {
-	noun := "clients"
-	if clients == 1 {
-		noun = "client"
-	}
-	line := fmt.Sprintf("\n%-*s", nameWidth, fmt.Sprintf("%s, %d %s", script, clients, noun))
-	for _, c := range columns {
-		line += fmt.Sprintf("%*s", cellWidth, c.title)
-	}
-	out.WriteString(line + "\n")
-	for _, name := range rows {
-		line := fmt.Sprintf("  %-*s", nameWidth-2, name)
-		seen := false
-		for _, c := range columns {
-			values := r.values(name, script, clients, c.of)
-			seen = seen || len(values) > 0
-			text := spreadOf(values).format(c.decimals)
-			if c.proxies && name == "direct" {
-				text = ""
-			}
-			line += fmt.Sprintf("%*s", cellWidth, text)
-		}
-		if seen {
-			out.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
-	}
-	if r.PgBouncer == "" {
-		return
-	}
-	line = fmt.Sprintf("  %-*s", nameWidth-2, "cancello/pgbouncer")
-	for _, c := range columns {
-		pairs := ratios(r.values("cancello", script, clients, c.of), r.values("pgbouncer", script, clients, c.of))
-		line += fmt.Sprintf("%*s", cellWidth, spreadOf(pairs).format(2))
-	}
-	out.WriteString(line + "\n")
-}
-
-// values are a figure of all rounds, in order, so that the i-th of two targets are a pair. Empty or zero arguments
-// stand for any.
-func (r *result) values(target, script string, clients int, of func(measurement) float64) []float64 {
-	var v []float64
+// targets are who was measured in a trial: in the order of poolers, the server alone last.
+func (r *result) targets(part, trial string) []string {
+	seen := map[string]bool{}
 	for _, m := range r.Measurements {
-		if (target == "" || m.Target == target) && (script == "" || m.Script == script) && (clients == 0 || m.Clients == clients) {
-			v = append(v, of(m))
+		seen[m.Target] = seen[m.Target] || m.Part == part && (trial == "" || m.Trial == trial)
+	}
+	all := []string{"cancello"}
+	for _, p := range poolers {
+		all = append(all, p.name)
+	}
+	return slices.DeleteFunc(append(all, "direct"), func(name string) bool { return !seen[name] })
+}
+
+// values are a figure of all rounds, by round. Rounds in which it was not measured are not there.
+func (r *result) values(part, trial, target, column string) map[int]float64 {
+	v := map[int]float64{}
+	for _, m := range r.Measurements {
+		if m.Part == part && m.Trial == trial && m.Target == target {
+			if f, ok := m.Figures[column]; ok {
+				v[m.Round] = f
+			}
 		}
 	}
 	return v
 }
 
-// clientCounts are the numbers of clients, in the order they were first measured.
-func (r *result) clientCounts() []int {
-	var counts []int
-	seen := map[int]bool{}
-	for _, m := range r.Measurements {
-		if !seen[m.Clients] {
-			seen[m.Clients] = true
-			counts = append(counts, m.Clients)
+// spread is that of values.
+func (r *result) spread(part, trial, target, column string) (spread, bool) {
+	v := r.values(part, trial, target, column)
+	return spreadOf(slices.Collect(maps.Values(v))), len(v) > 0
+}
+
+// ratio is that of two targets, by the pairs of each round.
+func (r *result) ratio(part, trial, target, to, column string) (spread, bool) {
+	pairs := ratiosByRound(r.values(part, trial, target, column), r.values(part, trial, to, column))
+	return spreadOf(pairs), len(pairs) > 0
+}
+
+// columnsOf are the columns that a part has figures of.
+func (r *result) columnsOf(part string) []column {
+	return slices.DeleteFunc(slices.Clone(columns), func(c column) bool {
+		return !slices.ContainsFunc(r.Measurements, func(m measurement) bool {
+			_, ok := m.Figures[c.key]
+			return ok && m.Part == part
+		})
+	})
+}
+
+const (
+	nameWidth = 26
+	cellWidth = 24
+)
+
+// line is one of a table: who, and a text for each column.
+type line struct {
+	name  string
+	cells []string
+}
+
+// rowsFor are the lines of a trial: everybody's figures, and Cancello's ratios to each other pooler.
+func (r *result) rowsFor(part, trial string) []line {
+	var rows, below []line
+	for _, target := range r.targets(part, trial) {
+		own, ratio := line{name: target}, line{name: "cancello/" + target}
+		for _, c := range r.columnsOf(part) {
+			text := ""
+			if s, ok := r.spread(part, trial, target, c.key); ok {
+				text = s.format(c.decimals)
+			}
+			own.cells = append(own.cells, text)
+			text = ""
+			if s, ok := r.ratio(part, trial, "cancello", target, c.key); ok {
+				text = s.format(2)
+			}
+			ratio.cells = append(ratio.cells, text)
+		}
+		rows = append(rows, own)
+		if target != "cancello" && target != "direct" {
+			below = append(below, ratio)
 		}
 	}
-	return counts
+	return append(rows, below...)
+}
+
+// heading says what was measured, where.
+func (r *result) heading() []string {
+	who := []string{"PostgreSQL " + r.PostgreSQL}
+	for _, p := range poolers {
+		if v := r.Versions[p.name]; v != "" {
+			who = append(who, p.name+" "+v)
+		}
+	}
+	return []string{
+		strings.Join(who, ", ") + "; a pool of " + itoa(r.PoolSize) + " in transaction mode, where nothing else is said",
+		fmt.Sprintf("%s; load average %s before, %s after; %s, %.0f s", r.Machine, r.LoadBefore, r.LoadAfter, r.Began.Format(time.DateOnly), r.Took),
+		fmt.Sprintf("median (lowest-highest) of %d interleaved rounds, at least %.1f s each; ratios are of the two in one round", r.Pairs, r.Seconds),
+	}
+}
+
+// table shows the medians, and in brackets the lowest and the highest.
+func (r *result) table() string {
+	var out strings.Builder
+	out.WriteString("\n" + strings.Join(r.heading(), "\n") + "\n")
+	for _, p := range r.plan.parts {
+		fmt.Fprintf(&out, "\n== %s\n", p.title)
+		if p.note != "" {
+			out.WriteString(p.note + "\n")
+		}
+		for _, t := range p.trials {
+			line := fmt.Sprintf("\n%-*s", nameWidth, t.name)
+			for _, c := range r.columnsOf(p.name) {
+				line += fmt.Sprintf("%*s", cellWidth, c.title)
+			}
+			out.WriteString(line + "\n")
+			for _, row := range r.rowsFor(p.name, t.name) {
+				line := fmt.Sprintf("  %-*s", nameWidth-2, row.name)
+				for _, c := range row.cells {
+					line += fmt.Sprintf("%*s", cellWidth, c)
+				}
+				out.WriteString(strings.TrimRight(line, " ") + "\n")
+			}
+		}
+		for _, l := range r.Left {
+			if l.Part == p.name {
+				out.WriteString("  without " + l.Reason + "\n")
+			}
+		}
+	}
+	fmt.Fprintf(&out, "\nThe load itself took %.1f us of CPU for each query. CPU is the proxy's process and its children, by the kernel's accounting.\n", r.ownCPU())
+	if r.plan.goals {
+		out.WriteString("\n== goals\n")
+		for _, v := range r.verdicts() {
+			fmt.Fprintf(&out, "  %-48s %-14s %-22s %s\n", v.what, v.bound, v.figure, v.word)
+		}
+	}
+	return out.String()
+}
+
+// ownCPU is the median of what the load spent.
+func (r *result) ownCPU() float64 {
+	var v []float64
+	for _, m := range r.Measurements {
+		if f, ok := m.Figures[own]; ok {
+			v = append(v, f)
+		}
+	}
+	return spreadOf(v).median
 }
 
 func (s spread) format(decimals int) string {
 	return fmt.Sprintf("%.*f (%.*f-%.*f)", decimals, s.median, decimals, s.low, decimals, s.high)
+}
+
+// verdict is what became of a goal.
+type verdict struct{ what, bound, figure, word string }
+
+func (r *result) verdicts() []verdict {
+	var all []verdict
+	for _, g := range goals() {
+		s, ok := r.spread(g.part, g.trial, "cancello", g.column)
+		against := ""
+		switch {
+		case g.to == "pgbouncer":
+			s, ok = r.ratio(g.part, g.trial, "cancello", g.to, g.column)
+			against = ", to PgBouncer's"
+		case g.to != "":
+			s, ok = r.ratioOfTrials(g.part, g.trial, g.to, g.column)
+			against = ", to that of " + strings.TrimPrefix(g.to, "simple, ")
+		}
+		v := verdict{what: g.trial + ": " + titleOf(g.column) + against, figure: "not measured"}
+		if g.part == "tls" || g.part == "idle-tls" {
+			v.what = "TLS, " + v.what
+		}
+		bound, met := fmt.Sprintf("at most %g", g.most), s.median <= g.most
+		if g.least > 0 {
+			bound, met = fmt.Sprintf("at least %g", g.least), s.median >= g.least
+		}
+		v.bound = bound
+		if ok {
+			v.figure, v.word = s.format(2), "reached"
+			if !met {
+				v.word = "not reached"
+			}
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// ratioOfTrials is that of Cancello's figures in two trials.
+func (r *result) ratioOfTrials(part, trial, to, column string) (spread, bool) {
+	pairs := ratiosByRound(r.values(part, trial, "cancello", column), r.values(part, to, "cancello", column))
+	return spreadOf(pairs), len(pairs) > 0
+}
+
+func titleOf(key string) string {
+	for _, c := range columns {
+		if c.key == key {
+			return c.title
+		}
+	}
+	return key
 }

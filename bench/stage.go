@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"cancello/internal/auth"
 	"cancello/internal/postgres"
 )
 
@@ -30,6 +30,7 @@ type target struct {
 	name string
 	addr string
 	*process
+	door
 }
 
 // lastWords is what its process said last; nothing for the server.
@@ -45,9 +46,13 @@ type stage struct {
 	cluster *postgres.Cluster
 	setup
 	dir            string
+	tls            certificate // none: clients come in clear
+	verifier       string      // of the role's password, where one is asked for
 	direct         target
 	proxies        []target
 	bouncerVersion string
+	versions       map[string]string // of all that run, by name
+	absent         []string          // who does not run, and why
 }
 
 // setup is what the proxies are asked for, each the same.
@@ -56,6 +61,10 @@ type setup struct {
 	pool, clients int
 	sslmode       string   // with the server
 	pair          *keyPair // to show to clients; nil: they come in clear
+	password      string   // of the role, asked for by SCRAM; empty: everybody is trusted
+	databases     int      // names there are for the one database; 0: its own
+	prepared      bool     // named statements must work, if need be in session mode
+	others        bool     // whoever else is found runs, too
 	cancello      []string // further arguments of Cancello
 	bouncer       []string // further lines of PgBouncer's
 }
@@ -73,7 +82,7 @@ func openStage(cluster *postgres.Cluster, as setup) (*stage, error) {
 	if as.upstream == "" {
 		as.upstream = cluster.Addr()
 	}
-	s := &stage{cluster: cluster, setup: as, dir: dir, direct: target{name: "direct", addr: cluster.Addr()}}
+	s := &stage{cluster: cluster, setup: as, dir: dir, versions: map[string]string{}, direct: target{name: "direct", addr: cluster.Addr()}}
 	return s, os.Chmod(dir, 0o755)
 }
 
@@ -85,26 +94,27 @@ func (s *stage) close() error {
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
-func (s *stage) names() []string {
-	var names []string
-	for _, p := range s.proxies {
-		names = append(names, p.name)
-	}
-	if len(names) == 1 {
-		names = append(names, "direct (no PgBouncer here: run `make pg`, put it on PATH, or set PGBOUNCER)")
-	}
-	return names
-}
-
 // add starts a proxy and waits until a client gets in.
 func (s *stage) add(ctx context.Context, name string, port int, who *syscall.Credential, program string, args ...string) error {
 	p, err := launch(name, filepath.Join(s.dir, name+".log"), who, program, args...)
 	if err != nil {
 		return err
 	}
-	t := target{name: name, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), process: p}
+	t := target{name: name, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), process: p, door: s.door()}
 	s.proxies = append(s.proxies, t)
 	return t.awaitReady(ctx)
+}
+
+// door is how the proxies are entered.
+func (s *stage) door() door {
+	d := door{over: inClear, password: s.password, databases: s.databases}
+	if s.password != "" {
+		d.keys = &atomic.Pointer[auth.LoginKeys]{}
+	}
+	if s.tls != (certificate{}) {
+		d.over = withTLS
+	}
+	return d
 }
 
 func (t target) awaitReady(ctx context.Context) error {
@@ -113,9 +123,9 @@ func (t target) awaitReady(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		c, err := login(t.addr, role, role)
+		v, err := enter(t, t.database(0))
 		if err == nil {
-			c.leave()
+			v.leave()
 			return nil
 		}
 		select {
@@ -128,99 +138,6 @@ func (t target) awaitReady(ctx context.Context) error {
 			return errors.New("interrupted")
 		}
 	}
-}
-
-func (s *stage) startCancello(ctx context.Context, program string) error {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(program); err != nil {
-		return fmt.Errorf("%w: run `make build`, or name another with -cancello", err)
-	}
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	return s.add(ctx, "cancello", port, nil, program, append([]string{"serve",
-		"--listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		"--upstream", fmt.Sprintf("postgres://%s@%s/%s?sslmode=%s", role, s.upstream, role, s.sslmode),
-		"--pool-mode", "transaction", "--pool-size", strconv.Itoa(s.pool), "--auth", "trust",
-		"--set", fmt.Sprintf("max_client_conn=%d", s.clients)}, s.cancello...)...)
-}
-
-// startPgBouncer starts it if it is here; without it the bench goes on.
-func (s *stage) startPgBouncer(ctx context.Context) error {
-	program, err := findPgBouncer()
-	if err != nil || program == "" {
-		return err
-	}
-	version, err := exec.CommandContext(ctx, program, "--version").Output()
-	if err != nil {
-		return fmt.Errorf("%s --version: %w", program, err)
-	}
-	s.bouncerVersion = parseBouncerVersion(string(version))
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
-	list := filepath.Join(s.dir, "userlist.txt")
-	if err := os.WriteFile(list, []byte(fmt.Sprintf("%q \"\"\n", role)), 0o644); err != nil {
-		return err
-	}
-	ini := filepath.Join(s.dir, "pgbouncer.ini")
-	if err := os.WriteFile(ini, []byte(bouncerIni(s.setup, port, list)), 0o644); err != nil {
-		return err
-	}
-	who, err := s.credential()
-	if err != nil {
-		return err
-	}
-	return s.add(ctx, "pgbouncer", port, who, program, ini)
-}
-
-// findPgBouncer says where it is; empty where it isn't. One that PGBOUNCER names must be there.
-func findPgBouncer() (string, error) {
-	if path := os.Getenv("PGBOUNCER"); path != "" {
-		found, err := exec.LookPath(path)
-		if err != nil {
-			return "", fmt.Errorf("PGBOUNCER: %w", err)
-		}
-		return found, nil
-	}
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
-		if found, err := exec.LookPath(name); err == nil {
-			return found, nil
-		}
-	}
-	return "", nil
-}
-
-// bouncerIni asks of PgBouncer what Cancello is asked: one pool, the same limits, and no line for each connection.
-func bouncerIni(as setup, port int, userlist string) string {
-	host, upstream, _ := net.SplitHostPort(as.upstream) // it is one of ours
-	return fmt.Sprintf(`[databases]
-%[1]s = host=%[2]s port=%[3]s dbname=%[1]s user=%[1]s
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = %[4]d
-unix_socket_dir =
-auth_type = trust
-auth_file = %[5]s
-pool_mode = transaction
-default_pool_size = %[6]d
-max_client_conn = %[7]d
-server_tls_sslmode = %[8]s
-log_connections = 0
-log_disconnections = 0
-%[9]s
-`, role, host, upstream, port, userlist, as.pool, as.clients, as.sslmode, strings.Join(as.bouncer, "\n"))
-}
-
-// parseBouncerVersion reads the number out of "PgBouncer 1.18.0" and what follows.
-func parseBouncerVersion(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(strings.TrimPrefix(line, "PgBouncer "))
 }
 
 // credential is the account that runs PostgreSQL, as which PgBouncer runs too: it refuses to be root. Nil where we
@@ -236,6 +153,21 @@ func (s *stage) credential() (*syscall.Credential, error) {
 	uid, uidErr := strconv.ParseUint(who.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(who.Gid, 10, 32)
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(uidErr, gidErr)
+}
+
+// write puts a file of a proxy into the stage's folder, for everybody to read.
+func (s *stage) write(name, text string) (path string, err error) {
+	path = filepath.Join(s.dir, name)
+	return path, os.WriteFile(path, []byte(text), 0o644)
+}
+
+// folderFor makes a folder that an account may write to.
+func (s *stage) folderFor(who *syscall.Credential, name string) (string, error) {
+	dir := filepath.Join(s.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, os.Chown(dir, int(who.Uid), int(who.Gid))
 }
 
 // freePort finds a port nobody listens on at this moment.

@@ -40,3 +40,14 @@ func ratios(a, b []float64) []float64 {
 	}
 	return r
 }
+
+// ratiosByRound divides round by round. One that either is missing in, or that has nothing to divide by, is left out.
+func ratiosByRound(a, b map[int]float64) []float64 {
+	var r []float64
+	for round, v := range a {
+		if w, ok := b[round]; ok && w != 0 {
+			r = append(r, v/w)
+		}
+	}
+	return r
+}

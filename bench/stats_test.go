@@ -57,3 +57,11 @@ func TestRatios(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// Rounds that one of both is missing in are no pair.
+func TestRatiosByRound(t *testing.T) {
+	got := ratiosByRound(map[int]float64{0: 2, 1: 5, 2: 8, 4: 1}, map[int]float64{0: 1, 2: 4, 3: 9, 4: 0})
+	if !slices.Equal(got, []float64{2, 2}) {
+		t.Errorf("%v", got)
+	}
+}
