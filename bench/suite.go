@@ -150,7 +150,6 @@ func quickPlan() plan {
 
 // goal is a bound on what was measured.
 type goal struct {
-	text        string
 	part, trial string
 	column      string
 	to          string // what the figure is divided by: another target's, or empty: nothing
