@@ -36,30 +36,48 @@ type Checks struct {
 	Log    *slog.Logger
 }
 
-// HTTP is a listener for /healthz, /readyz and /metrics. Create it with Listen, end it with Close.
+// HTTP is a listener for /healthz, /readyz and /metrics. Create it with Listen, then Serve; end it with Close.
 type HTTP struct {
-	ln      net.Listener
+	raw, ln net.Listener // ln is raw with bounds
+	log     *slog.Logger
 	server  *http.Server
 	serving sync.WaitGroup
 }
 
-// Listen listens on addr, as HOST:PORT. Whoever can reach it needs no password. The error says what to do.
-func Listen(addr string, c Checks) (*HTTP, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, listenError(addr, err)
+// Listen listens on addr, as HOST:PORT, or by ln if that is not nil, and answers nothing before Serve. Whoever can reach
+// it needs no password. The error says what to do.
+func Listen(addr string, ln net.Listener, c Checks) (*HTTP, error) {
+	if ln == nil {
+		var err error
+		if ln, err = net.Listen("tcp", addr); err != nil {
+			return nil, listenError(addr, err)
+		}
 	}
-	h := &HTTP{ln: limit(sparing{ln, c.Scarce}, maxConns)}
+	h := &HTTP{raw: ln, ln: limit(sparing{ln, c.Scarce}, maxConns), log: c.Log}
 	h.server = &http.Server{
 		Handler: handler(c), ReadTimeout: requestTime, WriteTimeout: answerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 	}
+	return h, nil
+}
+
+// Serve begins to answer. It is called once.
+func (h *HTTP) Serve() {
 	h.serving.Go(func() {
 		if err := h.server.Serve(h.ln); !errors.Is(err, http.ErrServerClosed) {
-			c.Log.Error("http: no longer served", "error", err.Error())
+			h.log.Error("http: no longer served", "error", err.Error())
 		}
 	})
-	return h, nil
+}
+
+// Listener is what it listens by.
+func (h *HTTP) Listener() net.Listener { return h.raw }
+
+// Yield listens no more, and answers what was asked already; it returns when that has been done.
+func (h *HTTP) Yield() {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	_ = h.server.Shutdown(ctx) // what takes longer is closed with the rest
 }
 
 // Addr is the address listened on, with the real port where it was 0.
@@ -68,6 +86,7 @@ func (h *HTTP) Addr() net.Addr { return h.ln.Addr() }
 // Close ends it at once.
 func (h *HTTP) Close() {
 	h.server.Close()
+	h.ln.Close() // it may never have served
 	h.serving.Wait()
 }
 

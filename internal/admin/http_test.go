@@ -30,10 +30,11 @@ func checks() Checks {
 
 func listen(t *testing.T, c Checks) *HTTP {
 	t.Helper()
-	h, err := Listen("127.0.0.1:0", c)
+	h, err := Listen("127.0.0.1:0", nil, c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.Serve()
 	t.Cleanup(h.Close)
 	return h
 }
@@ -99,7 +100,7 @@ func TestListenErrors(t *testing.T) {
 		h.Addr().String(): "the port is in use by another process; choose another with --http",
 		"192.0.2.1:1":     "the address is not one of this machine",
 	} {
-		other, err := Listen(addr, checks())
+		other, err := Listen(addr, nil, checks())
 		if err == nil {
 			other.Close()
 			t.Fatalf("%s: it listens", addr)
@@ -143,10 +144,11 @@ func TestScarceDescriptors(t *testing.T) {
 	asked := 0
 	c := checks()
 	c.Scarce = func(net.Conn) bool { asked++; return asked <= 2 }
-	h, err := Listen("127.0.0.1:0", c)
+	h, err := Listen("127.0.0.1:0", nil, c)
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.Serve()
 	defer h.Close()
 	for range 2 {
 		nc, err := net.DialTimeout("tcp", h.Addr().String(), fake.Patience)

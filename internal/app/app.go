@@ -16,6 +16,7 @@ import (
 	"cancello/internal/key"
 	"cancello/internal/obs"
 	"cancello/internal/proxy"
+	"cancello/internal/takeover"
 )
 
 // Options are what an App is made of.
@@ -33,6 +34,10 @@ type Options struct {
 	// CANCELLO_CLUSTER_SECRET are asked for. Nil: nothing
 	// is set.
 	Getenv func(string) string
+	// Takeover has this process take the place of the one that runs at takeover_socket, if there is one.
+	Takeover bool
+	// Sockets are those that were opened for this process, by systemd. Nil: none. Start closes what it does not use.
+	Sockets *takeover.Sockets
 }
 
 // App is one running Cancello.
@@ -53,6 +58,7 @@ type App struct {
 	http    *admin.HTTP    // nil: none
 	cancels admin.Cancels
 
+	succession   succession
 	sampling     sync.WaitGroup
 	stopSampling func()
 	sink         *obs.Sink
@@ -91,9 +97,15 @@ func Start(o Options) (*App, error) {
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), own: secret(32), config: o.Config,
 		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
+	incarnation := [4]byte(secret(4))
+	if err := a.claim(o, incarnation); err != nil {
+		a.succession.close()
+		a.sink.Close()
+		return nil, err
+	}
 	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
-	a.secrets = shared.orOwn(a.own)
-	a.minter = key.NewMinter(uint16(o.Config.Cluster.Node), [4]byte(secret(4)), a.secrets.list()...)
+	a.secrets = a.succession.secrets(shared.orOwn(a.own))
+	a.minter = key.NewMinter(uint16(o.Config.Cluster.Node), incarnation, a.secrets.list()...)
 	a.proxy, err = proxy.New(proxy.Settings{
 		Config: o.Config,
 		Engine: func(out engine.Outside) proxy.Engine {
@@ -108,9 +120,11 @@ func Start(o Options) (*App, error) {
 		Console: func(ctx context.Context, nc net.Conn, g proxy.Guest) {
 			console.Serve(ctx, nc, admin.Guest(g))
 		},
-		TLS: secrets,
+		TLS:       secrets,
+		Inherited: a.inherited,
 	})
 	if err != nil {
+		a.succession.close()
 		a.sink.Close()
 		return nil, err
 	}
@@ -118,7 +132,11 @@ func Start(o Options) (*App, error) {
 		a.Stop()
 		return nil, err
 	}
-	if err := a.proxy.Start(); err != nil {
+	err = a.proxy.Prepare()
+	if err == nil {
+		err = a.enter(o.Config.Takeover)
+	}
+	if err != nil {
 		a.Stop()
 		return nil, err
 	}
@@ -170,6 +188,7 @@ func (a *App) Stop() {
 		if a.http != nil {
 			a.http.Close()
 		}
+		a.succession.close()
 		a.proxy.Stop()
 		a.sink.Close()
 	})

@@ -16,9 +16,7 @@ var _ admin.Gate = gate{}
 
 // Config is the configuration in force. It waits for a reload that is under way.
 func (g gate) Config() config.Config {
-	g.a.reloading.Lock()
-	defer g.a.reloading.Unlock()
-	return g.a.config
+	return g.a.configInForce()
 }
 
 // Snapshot tells what the pools are like.

@@ -9,6 +9,7 @@ import (
 	"cancello/internal/admin"
 	"cancello/internal/config"
 	"cancello/internal/event"
+	"cancello/internal/takeover"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -27,7 +28,9 @@ func (a *App) listenHTTP(o Options) (err error) {
 		s, err := a.Snapshot(ctx)
 		return s, err == nil
 	})
-	a.http, err = admin.Listen(config.HTTPAddr(o.Config.HTTP), admin.Checks{
+	addr := config.HTTPAddr(o.Config.HTTP)
+	ln, _ := a.succession.sockets.Take(takeover.RoleHTTP, o.Config.HTTP, "tcp", addr)
+	a.http, err = admin.Listen(addr, ln, admin.Checks{
 		Alive:    func(ctx context.Context) error { return a.proxy.Do(ctx, func(time.Duration) {}) },
 		Draining: a.proxy.Draining,
 		Metrics:  http.Handler(promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})),

@@ -27,6 +27,13 @@ func (a *App) Reload() error {
 	return nil
 }
 
+// configInForce is the configuration as it is now.
+func (a *App) configInForce() config.Config {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	return a.config
+}
+
 // prepared is what a reload would put in force.
 type prepared struct {
 	wanted config.Config // as read

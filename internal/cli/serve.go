@@ -12,6 +12,7 @@ import (
 
 	"cancello/internal/app"
 	"cancello/internal/config"
+	"cancello/internal/takeover"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -26,6 +27,7 @@ type serveFlags struct {
 	allowRemoteTrust       bool
 	check                  bool
 	http, logFormat        string
+	takeover               bool
 }
 
 func newServe(s surroundings) *cobra.Command {
@@ -79,6 +81,7 @@ one stops at once.
 	fl.StringArrayVar(&f.set, "set", nil, "any other setting, as `KEY=VALUE` (repeatable)")
 	fl.BoolVar(&f.check, "check", false, "only look at the configuration, say what would be done, and end with 0, or 1 if something is wrong")
 	fl.StringVar(&f.http, "http", "", "serve /healthz, /readyz and /metrics (Prometheus) on `ADDR`: HOST:PORT, or PORT for this machine alone (default nowhere)")
+	fl.BoolVar(&f.takeover, "takeover", false, "take the place of the process that runs at takeover_socket, if there is one: its listening sockets come over, it drains")
 	fl.StringVar(&f.logFormat, "log-format", "", "the form of the log's lines: `FORM` is text or json (default text)")
 	return cmd
 }
@@ -120,7 +123,13 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	a, err := app.Start(app.Options{Config: c, Load: from.load, Log: log, Version: version, Getenv: s.getenv})
+	sockets, err := takeover.FromSystemd()
+	if err != nil {
+		return err
+	}
+	a, err := app.Start(app.Options{
+		Config: c, Load: from.load, Log: log, Version: version, Getenv: s.getenv, Takeover: from.flags.takeover, Sockets: sockets,
+	})
 	if err != nil {
 		return err
 	}
@@ -140,8 +149,14 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 		}
 		fmt.Fprintln(s.stderr, "cancello: "+line)
 	}
-	notify(log, daemon.SdNotifyReady)
-	defer notify(log, daemon.SdNotifyStopping)
+	notify(log, daemon.SdNotifyReady+mainProcess(a))
+	return run(ctx, a, log, signals)
+}
+
+// run waits for what is to be done to a running Cancello, until it ends.
+func run(ctx context.Context, a *app.App, log *slog.Logger, signals <-chan os.Signal) error {
+	last := daemon.SdNotifyStopping // what systemd is told at the end
+	defer func() { notify(log, last) }()
 	for asked := 0; ; {
 		select {
 		case sig := <-signals:
@@ -155,9 +170,16 @@ func serve(ctx context.Context, c config.Config, from source, s surroundings) er
 				log.Warn("stopping at once", "signal", sig.String())
 				return nil
 			}
-			notify(log, daemon.SdNotifyStopping)
+			notify(log, last)
 			a.Drain()
 			log.Info("draining: clients may finish, cancels are still carried; once more to stop at once", "signal", sig.String())
+		case to := <-a.TakenOver():
+			if to.Invocation != "" && to.Invocation == a.Identity().Invocation { // the unit lives on in the other process
+				notify(log, fmt.Sprintf("MAINPID=%d", to.PID))
+				last = ""
+				continue
+			}
+			notify(log, fmt.Sprintf("STATUS=draining: process %d has taken over", to.PID))
 		case <-a.Drained():
 			return nil
 		case <-a.StopAsked():

@@ -24,6 +24,7 @@ type Config struct {
 	AllowRemoteTrust bool
 	HTTP             string // where health and metrics are served, as HOST:PORT or PORT; empty: nowhere
 	LogFormat        LogFormat
+	Takeover         string // takeover_socket: where a new process finds this one; empty: nowhere
 }
 
 // Console is the database that is the console: no upstream can have that name.

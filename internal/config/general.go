@@ -39,6 +39,9 @@ func beforeLimits() []setting[Config] {
 		{name: "log_format", when: Restart, flag: "--log-format", about: "the form of the log's lines",
 			words: []string{"text", "json"}, word: func(c *Config) choice { return &c.LogFormat }},
 
+		{name: "takeover_socket", when: Restart, about: "where a new process that is started with `--takeover` finds the running one, whose listening sockets it takes over; a name in a folder that only the user that Cancello runs as can write to, as in `/run/cancello/takeover`. Each node has its own",
+			absent: "nowhere", allowed: "an absolute path", refused: badTakeover, text: func(c *Config) *string { return &c.Takeover }},
+
 		{table: "auth", name: "auth_type", flag: "--auth", about: "how clients prove who they are, from their next login on; with md5 too by SCRAM where `auth_file` has a SCRAM verifier, with cert by a certificate whose common name is the user",
 			words: methods(), word: func(c *Config) choice { return &c.Auth.Method }},
 		{table: "auth", name: "auth_file", flag: "--auth-file", about: "users and passwords, as PgBouncer's `userlist.txt`; what is in it logs in to servers, too. In a file, relative to that file's folder. Read again at each reload",

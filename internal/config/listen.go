@@ -111,6 +111,19 @@ func badSocket(addr string) error {
 	return nil
 }
 
+// badTakeover tells why a value is no takeover_socket.
+func badTakeover(value string) (why string) {
+	switch {
+	case value == "":
+		return ""
+	case !strings.HasPrefix(value, "/") || strings.HasSuffix(value, "/"):
+		return "give the absolute path of a socket that is to be made, such as /run/cancello/takeover"
+	case len(value)+len(".01234567") > maxSocketPath:
+		return "it is too long for a socket: give a shorter path"
+	}
+	return ""
+}
+
 // splitAddr reads HOST:PORT; the host may be empty, which is every address, and an IPv6 address is in brackets.
 // Port 0 asks the system for a free one.
 func splitAddr(addr string) (host, port string, err error) {
@@ -140,6 +153,14 @@ func splitAddr(addr string) (host, port string, err error) {
 func (c *Config) SocketMode() uint32 {
 	n, _ := strconv.ParseUint(c.Socket.Mode, 8, 32)
 	return uint32(n)
+}
+
+// Name is what a place is called between the processes of a node: the address as configured, or a Unix socket's path.
+func (l Listener) Name() string {
+	if l.Network == "unix" {
+		return l.Address
+	}
+	return l.Said
 }
 
 // Socket is how Unix sockets that are listened on appear in their folder. It does not concern abstract ones.

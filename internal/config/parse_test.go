@@ -89,6 +89,7 @@ func TestFile(t *testing.T) {
 			RoundRobin: true, FastClose: true, IgnoreStartupParameters: []string{"extra_float_digits", "options"}},
 		HTTP:      "9090",
 		LogFormat: LogJSON,
+		Takeover:  "/run/cancello/takeover",
 		Timeouts: Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, Shutdown: 2 * time.Minute, ServerGhost: time.Hour,
 			ServerLife: 30 * time.Minute, LoginRetry: 5 * time.Second, Reserve: 3 * time.Second},
 		Limits: Limits{time.Hour, time.Minute, 30 * time.Second, 90 * time.Second},

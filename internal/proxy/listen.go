@@ -6,8 +6,6 @@ import (
 	"net"
 	"syscall"
 	"time"
-
-	"cancello/internal/config"
 )
 
 // How long accepting pauses after a failure: doubled with each failure in a row.
@@ -21,15 +19,16 @@ const acceptLogEvery = 10 * time.Second
 
 // accept takes connections until the listener is closed. No error ends it: out of descriptors is a state that
 // passes, and it makes room itself.
-func (p *Proxy) accept(ln net.Listener, keys config.Override[config.KeyPolicy]) {
+func (p *Proxy) accept(e *entrance) {
+	defer close(e.ended)
 	var pause time.Duration
 	var logged time.Time
 	for {
-		nc, err := ln.Accept()
+		nc, err := e.Accept()
 		if err == nil {
 			pause = 0
 			scarce := p.makeRoomFor(nc)
-			p.running.Go(func() { p.receive(nc, keys) })
+			p.admit(e, nc)
 			if scarce && !p.rest(acceptPauseMin) {
 				return
 			}
@@ -38,6 +37,10 @@ func (p *Proxy) accept(ln net.Listener, keys config.Override[config.KeyPolicy]) 
 		if errors.Is(err, net.ErrClosed) || p.ctx.Err() != nil {
 			return
 		}
+		if isTimeout(err) {
+			e.park(p.ctx)
+			continue
+		}
 		made := false
 		if exhausted(err) {
 			p.fds.refresh()
@@ -45,7 +48,7 @@ func (p *Proxy) accept(ln net.Listener, keys config.Override[config.KeyPolicy]) 
 		}
 		if time.Since(logged) >= acceptLogEvery {
 			logged = time.Now()
-			p.set.Log.Error("cannot accept a connection; trying again", "listen", ln.Addr().String(), "error", err.Error())
+			p.set.Log.Error("cannot accept a connection; trying again", "listen", e.Addr().String(), "error", err.Error())
 		}
 		if pause = min(max(2*pause, acceptPauseMin), acceptPauseMax); made {
 			pause = acceptPauseMin

@@ -46,7 +46,7 @@ func TestAcceptOutlivesErrors(t *testing.T) {
 	silent.Put(sslRequest)
 	silent.Byte()
 	ln := &tired{Listener: inner, fails: []error{syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE, syscall.ENOBUFS}}
-	w.running.Go(func() { w.accept(ln, config.Override[config.KeyPolicy]{}) })
+	w.running.Go(func() { w.accept(newEntrance(ln, config.Listener{})) })
 	t.Cleanup(func() { inner.Close() })
 	c := fake.Dial(t, inner.Addr().String())
 	c.Login(fake.V30, "user", "u")

@@ -69,6 +69,13 @@ func (l *lobby) leave(pl *place) (evicted bool) {
 	return pl.evicted
 }
 
+// evictedFrom tells whether the place was taken away.
+func (l *lobby) evictedFrom(pl *place) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return pl.evicted
+}
+
 // makeRoom closes the n oldest connections, as far as there are any, and says whether there was one: descriptors run
 // out.
 func (l *lobby) makeRoom(n int) (any bool) {

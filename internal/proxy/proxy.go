@@ -38,11 +38,14 @@ type Settings struct {
 	Console func(ctx context.Context, nc net.Conn, g Guest)
 	// TLS is what LoadTLS made of Config; nil: no TLS on either side.
 	TLS *TLS
+	// Inherited gives the listener of a place that another process opened, if there is one; kept says that its file is
+	// that one's. Nil: there are none.
+	Inherited func(l config.Listener) (ln net.Listener, kept bool)
 	// Resolver looks up the upstreams' names; nil: the system's.
 	Resolver Resolver
 }
 
-// Proxy is one running gate. Create it with New, then Start; end it with Stop.
+// Proxy is one running gate. Create it with New, then Prepare and Start; end it with Stop.
 type Proxy struct {
 	set    Settings
 	loop   *loop.Loop
@@ -70,7 +73,8 @@ type Proxy struct {
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
-	listeners []net.Listener
+	entrances []*entrance
+	arrivals  arrivals
 	running   sync.WaitGroup // every goroutine but the loop's
 	looping   sync.WaitGroup
 	failed    chan error    // of the loop; holds one
@@ -96,6 +100,7 @@ func New(s Settings) (*Proxy, error) {
 	}
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.onWire.free.L = &p.onWire.mu
+	p.arrivals.init()
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.keys.Store(s.Keys)
@@ -118,15 +123,16 @@ func New(s Settings) (*Proxy, error) {
 	return p, nil
 }
 
-// Start listens on every configured address and runs the loop. After an error nothing listens; Stop is still due.
-func (p *Proxy) Start() error {
+// Prepare listens on every configured address and runs the loop, and accepts nothing yet. After an error nothing listens;
+// Stop is still due.
+func (p *Proxy) Prepare() error {
 	for _, l := range p.set.Config.Listeners() {
-		ln, err := open(l, &p.set.Config)
+		ln, err := p.listen(l)
 		if err != nil {
 			p.closeListeners()
 			return err
 		}
-		p.listeners = append(p.listeners, ln)
+		p.entrances = append(p.entrances, newEntrance(ln, l))
 	}
 	p.looping.Go(func() {
 		defer close(p.ended)
@@ -137,20 +143,39 @@ func (p *Proxy) Start() error {
 	if p.set.Config.KeepsServers() {
 		p.loop.Post(func(now time.Duration) { p.engine.Reconfigure(now, p.set.Config) })
 	}
-	for i, l := range p.set.Config.Listeners() {
-		p.running.Go(func() { p.accept(p.listeners[i], l.Keys) })
-	}
 	p.running.Go(func() { p.names.follow(p.ctx, p.config.Load, p.renamed) })
+	return nil
+}
+
+// Start accepts; it prepares what Prepare has not. After an error nothing listens; Stop is still due.
+func (p *Proxy) Start() error {
+	if p.entrances == nil {
+		if err := p.Prepare(); err != nil {
+			return err
+		}
+	}
+	for _, e := range p.entrances {
+		p.running.Go(func() { p.accept(e) })
+	}
 	return nil
 }
 
 // Addrs are the addresses listened on, in the order of the configuration; ports that were 0 are real ones here.
 func (p *Proxy) Addrs() []net.Addr {
-	addrs := make([]net.Addr, len(p.listeners))
-	for i, ln := range p.listeners {
-		addrs[i] = ln.Addr()
+	addrs := make([]net.Addr, len(p.entrances))
+	for i, e := range p.entrances {
+		addrs[i] = e.Addr()
 	}
 	return addrs
+}
+
+// Listeners are what is listened on, in the order of the configuration.
+func (p *Proxy) Listeners() []net.Listener {
+	list := make([]net.Listener, len(p.entrances))
+	for i, e := range p.entrances {
+		list[i] = e.Listener
+	}
+	return list
 }
 
 // Failed tells of the one thing that a running Proxy does not survive: the operating system took its loop away.
@@ -218,8 +243,8 @@ func (p *Proxy) Stop() {
 }
 
 func (p *Proxy) closeListeners() {
-	for _, ln := range p.listeners {
-		ln.Close()
+	for _, e := range p.entrances {
+		e.Close()
 	}
 }
 

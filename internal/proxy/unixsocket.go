@@ -17,6 +17,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// listen gives the listener of one place. The error is for people.
+func (p *Proxy) listen(l config.Listener) (net.Listener, error) {
+	c := &p.set.Config
+	if p.set.Inherited == nil {
+		return open(l, c)
+	}
+	ln, kept := p.set.Inherited(l)
+	if ln == nil {
+		return open(l, c)
+	}
+	if l.Network == "unix" && !kept {
+		if err := permit(l.Address, c); err != nil {
+			stay(ln)
+			ln.Close()
+			return nil, err
+		}
+	}
+	return ln, nil
+}
+
+// stay has a Unix socket's file remain when ln is closed here: it is another process's by now, or still.
+func stay(ln net.Listener) {
+	if l, ok := ln.(*net.UnixListener); ok {
+		l.SetUnlinkOnClose(false)
+	}
+}
+
 // open listens on one place. The error is for people.
 func open(l config.Listener, c *config.Config) (net.Listener, error) {
 	if l.Network != "unix" {

@@ -36,6 +36,7 @@ type visit struct {
 	user     string          // it asks to be, once it has said so
 	database string          // it asks for
 	told     bool            // its refusal was emitted
+	in       bool            // it counts among those that arrive no more
 	asked    []byte          // the last packet, whole
 	proven   bool            // the client was asked for a proof of who it is
 	long     bool            // its protocol has long keys
@@ -56,7 +57,17 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	defer cancel()
 	v.setDeadline()
 
+	defer v.arrived()
 	pl := p.lobby.enter(nc)
+	passed, interrupted := p.arrivals.hear(nc, func() error { _, err := v.r.Peek(1); return err })
+	if passed {
+		p.lobby.leave(pl)
+		nc.Close()
+		return
+	}
+	if interrupted && !p.lobby.evictedFrom(pl) {
+		v.setDeadline()
+	}
 	s, err := v.startup()
 	if p.lobby.leave(pl) {
 		if isTimeout(err) {
@@ -70,18 +81,28 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	case err != nil:
 		v.refuse(err)
 	case s.Kind == wire.CancelRequest:
+		v.arrived()
 		v.cancel(s)
 	default:
 		switch err := v.login(s); {
 		case err != nil:
 			v.refuse(err)
 		case v.guest != nil:
+			v.arrived()
 			v.welcome()
 		default:
 			return // the loop has it
 		}
 	}
 	v.hangUp()
+}
+
+// arrived says that the visit is in, or ends.
+func (v *visit) arrived() {
+	if !v.in {
+		v.in = true
+		v.p.arrivals.leave()
+	}
 }
 
 // setDeadline puts the login's deadline in force, unless the Proxy has stopped: then it stays in the past.

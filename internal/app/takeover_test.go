@@ -1,0 +1,194 @@
+package app
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cancello/internal/config"
+	"cancello/internal/event"
+	"cancello/internal/pgtest/fake"
+)
+
+// successor starts a process's worth of Cancello in the place of the one at name.
+func successor(t *testing.T, o Options, edit func(*config.Config)) (*App, error) {
+	t.Helper()
+	o.Takeover = true
+	edit(&o.Config)
+	a, err := Start(o)
+	if err == nil {
+		t.Cleanup(a.Stop)
+	}
+	return a, err
+}
+
+func awaitDrained(t *testing.T, a *App) {
+	t.Helper()
+	select {
+	case <-a.Drained():
+	case <-time.After(fake.Patience):
+		t.Fatal("not drained")
+	}
+}
+
+// The new process has the places of the old one. What the old one had accepted it serves or passes on; whoever is in
+// goes on there until it has finished.
+func TestTakeover(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	authority := fake.NewAuthority(t)
+	cert := authority.Issue("cancello", "127.0.0.1")
+	dir := t.TempDir()
+	o := options(t, s)
+	o.Config.Listen = []string{"127.0.0.1:0", dir + ":6432", "127.0.0.1:0"}
+	o.Config.Takeover, o.Config.HTTP = filepath.Join(dir, "takeover"), "0"
+	o.Config.TLS.Client = config.ClientTLS{Mode: config.SSLAllow, Cert: cert.File, Key: cert.KeyFile}
+	old := started(t, o)
+	addr, socket := old.Addrs()[0].String(), old.Addrs()[1].String()
+
+	working := fake.Dial(t, addr)
+	working.Login(fake.V30, "user", "ann", "database", "db")
+	working.Put(fake.Query("sleep"))
+	s.Await(t, "it runs", func() bool { return len(s.Sessions()) == 1 && s.Sessions()[0].Running() })
+	silent, silentUnix := fake.Dial(t, addr), fake.Dial(t, socket)
+	halfway := fake.Dial(t, addr)
+	halfway.Put(fake.Msg(0, uint32(80877103)))
+	if b := halfway.Byte(); b != 'S' {
+		t.Fatalf("SSLRequest is answered %q", b)
+	}
+
+	next, err := successor(t, o, func(c *config.Config) { c.Listen = c.Listen[:2] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := next.Addrs(); len(got) != 2 || got[0].String() != addr || got[1].String() != socket {
+		t.Errorf("it listens on %v", got)
+	}
+	if next.HTTPAddr().String() != old.HTTPAddr().String() {
+		t.Errorf("it answers HTTP on %s, and not on %s", next.HTTPAddr(), old.HTTPAddr())
+	}
+	if to := <-old.TakenOver(); to != next.Identity() || next.TookOver() != old.Identity() {
+		t.Errorf("%+v took over from %+v, by their own words from %+v", next.Identity(), old.Identity(), next.TookOver())
+	}
+	for _, c := range []*fake.Client{silent, silentUnix, fake.Dial(t, addr), fake.Dial(t, socket)} {
+		c.Login(fake.V30, "user", "ann", "database", "db")
+		c.Put(fake.Query("SELECT 1"))
+		c.Want("CZ")
+	}
+	snapshot, err := next.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := clientsIn(snapshot); n != 4 {
+		t.Errorf("%d clients are in the new process, want 4", n)
+	}
+	if _, err := net.Dial("tcp", old.Addrs()[2].String()); err == nil {
+		t.Error("what is not in the configuration any more is still listened on")
+	}
+	if status, _ := fetch(t, next, "/readyz"); status != 200 {
+		t.Errorf("/readyz: %d", status)
+	}
+	if old.proxy.Draining() {
+		t.Error("it drains before all who were accepted are in")
+	}
+	halfway.Encrypt(&tls.Config{RootCAs: authority.Pool, ServerName: "127.0.0.1"})
+	halfway.Login(fake.V30, "user", "ann", "database", "db") // not 57P03
+	halfway.WantError("57P01")
+
+	select {
+	case <-old.Drained():
+		t.Fatal("drained with a client at work")
+	default:
+	}
+	working.Close()
+	awaitDrained(t, old)
+	old.Stop()
+	if _, err := os.Stat(socket); err != nil {
+		t.Errorf("the old process removed what is another's by now: %v", err)
+	}
+	fake.Dial(t, socket).Login(fake.V30, "user", "ann", "database", "db")
+	next.Stop()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func clientsIn(s event.Snapshot) (n int) {
+	for _, p := range s.Pools {
+		n += p.ClientsActive + p.ClientsIdle + p.ClientsWaiting
+	}
+	return n
+}
+
+// A new process that can't start leaves the old one as it was.
+func TestTakeoverThatFails(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	dir := t.TempDir()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	o := options(t, s)
+	o.Config.Listen = []string{"127.0.0.1:0", dir + ":6432"}
+	o.Config.Takeover = filepath.Join(dir, "takeover")
+	old := started(t, o)
+	for _, tt := range []struct {
+		name, want string
+		edit       func(*config.Config)
+	}{
+		{"a port in use", "the port is in use", func(c *config.Config) { c.Listen = []string{c.Listen[0], c.Listen[1], busy.Addr().String()} }},
+		{"HTTP's port in use", "the port is in use", func(c *config.Config) { c.HTTP = busy.Addr().String() }},
+		{"no auth file", "cannot read the auth file", func(c *config.Config) { c.Auth = config.Auth{Method: config.SCRAM, File: dir + "/none"} }},
+		{"no such host", "is not known", func(c *config.Config) {
+			c.Databases = append(c.Databases[:0:0], c.Databases...)
+			c.Databases[0].Host = "no..such.host"
+		}},
+		{"no takeover_socket", "--takeover needs takeover_socket", func(c *config.Config) { c.Takeover = "" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := successor(t, o, tt.edit); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			for _, addr := range old.Addrs() {
+				c := fake.Dial(t, addr.String())
+				c.Login(fake.V30, "user", "ann", "database", "db")
+				c.Put(fake.Query("SELECT 1"))
+				c.Want("CZ")
+			}
+			if old.proxy.Draining() {
+				t.Error("the old process drains")
+			}
+		})
+	}
+	if _, err := Start(o); err == nil || !strings.Contains(err.Error(), "take its place with --takeover") {
+		t.Errorf("a second process without takeover: %v", err)
+	}
+	next, err := successor(t, o, func(*config.Config) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	awaitDrained(t, old)
+	fake.Dial(t, next.Addrs()[1].String()).Login(fake.V30, "user", "ann", "database", "db")
+}
+
+// With nobody there --takeover starts as usual, and removes what a process that was killed left behind.
+func TestTakeoverFromNobody(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	o := options(t, s)
+	o.Config.Takeover = filepath.Join(t.TempDir(), "takeover")
+	if err := os.Symlink("takeover.0badcafe", o.Config.Takeover); err != nil {
+		t.Fatal(err)
+	}
+	a, err := successor(t, o, func(*config.Config) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Dial(t, a.Addrs()[0].String()).Login(fake.V30, "user", "ann", "database", "db")
+	if from := a.TookOver(); from.PID != 0 {
+		t.Errorf("it took over from %+v", from)
+	}
+}

@@ -1,0 +1,227 @@
+package takeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// ErrNobody: no process listens there.
+var ErrNobody = errors.New("no process is in service there")
+
+// Session is what goes on between this process and one that was in service before it. End it with Close.
+type Session struct {
+	// Offer is what the other process has.
+	Offer Offer
+	// Path is its own socket.
+	Path string
+
+	c       *net.UnixConn
+	sockets *Sockets
+	pass    atomic.Pointer[passing]
+	answers chan answer
+	ended   chan struct{}
+	clients atomic.Int64
+}
+
+// passing is what becomes of connections that the other process had accepted.
+type passing struct {
+	to    func(ln net.Listener, nc net.Conn)
+	taken map[int]net.Listener
+}
+
+type answer struct {
+	packet
+	files []*os.File
+}
+
+// Claim asks the process in service at name for what it listens on. The sockets are put to those in given.
+func Claim(ctx context.Context, name string, who Identity, given *Sockets) (*Session, error) {
+	s, files, err := dial(ctx, name, claim, who)
+	if err != nil {
+		return nil, err
+	}
+	s.Path, s.sockets = name+"."+s.Offer.Who.Incarnation, given
+	if err := given.add(s.Offer.Sockets, files); err != nil {
+		s.c.Close()
+		return nil, err
+	}
+	go s.listen()
+	return s, nil
+}
+
+// Follow begins a session with a process whose successor was taken over from; path is its own socket.
+func Follow(ctx context.Context, path string, who Identity) (*Session, error) {
+	s, files, err := dial(ctx, path, follow, who)
+	closeAll(files)
+	if err != nil {
+		return nil, err
+	}
+	s.Path = path
+	go s.listen()
+	return s, nil
+}
+
+// dial connects and says what for.
+func dial(ctx context.Context, path string, what kind, who Identity) (*Session, []*os.File, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, "unixpacket", path)
+	if err != nil {
+		if nobody(err) {
+			err = ErrNobody
+		}
+		return nil, nil, err
+	}
+	c := nc.(*net.UnixConn)
+	s := &Session{c: c, answers: make(chan answer, 4), ended: make(chan struct{})}
+	files, err := s.greet(ctx, what, who)
+	if err != nil {
+		c.Close()
+	}
+	return s, files, err
+}
+
+func (s *Session) greet(ctx context.Context, what kind, who Identity) ([]*os.File, error) {
+	if _, err := own(s.c); err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		s.c.SetDeadline(deadline)
+		defer s.c.SetDeadline(time.Time{})
+	}
+	if err := write(s.c, packet{Kind: what, Version: version, Who: &who}); err != nil {
+		return nil, err
+	}
+	said, files, err := read(s.c)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("it does not answer: %w", err)
+	case said.Kind == offer && said.Offer != nil:
+		s.Offer = *said.Offer
+		return files, nil
+	}
+	closeAll(files)
+	return nil, fmt.Errorf("process %s", said.Reason)
+}
+
+// listen takes what the other process says until one of the two ends.
+func (s *Session) listen() {
+	defer close(s.ended)
+	for {
+		said, files, err := read(s.c)
+		if err != nil {
+			return
+		}
+		switch said.Kind {
+		case clients:
+			s.clients.Store(int64(said.Clients))
+		case passed:
+			s.take(said.Socket, files)
+		case link, yours:
+			select {
+			case s.answers <- answer{said, files}:
+				continue
+			default: // nobody asked
+			}
+		}
+		closeAll(files)
+	}
+}
+
+// take takes a connection that was accepted there.
+func (s *Session) take(socket int, files []*os.File) {
+	pass := s.pass.Load()
+	if pass == nil || len(files) != 1 {
+		return
+	}
+	ln := pass.taken[socket]
+	nc, err := net.FileConn(files[0])
+	if err != nil {
+		return
+	}
+	if ln == nil {
+		nc.Close()
+		return
+	}
+	if l, ok := ln.(*tcpListener); ok {
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			likeListener(l, tcp)
+		}
+	}
+	pass.to(ln, nc)
+}
+
+// await waits for the answer to a question.
+func (s *Session) await(ctx context.Context, want kind) (answer, error) {
+	for {
+		select {
+		case a := <-s.answers:
+			if a.Kind == want {
+				return a, nil
+			}
+			closeAll(a.files)
+		case <-s.ended:
+			return answer{}, errors.New("the running process broke it off")
+		case <-ctx.Done():
+			return answer{}, fmt.Errorf("the running process does not answer: %w", ctx.Err())
+		}
+	}
+}
+
+// Link asks for a stream to the other process, which is the caller's. One may ask at a time.
+func (s *Session) Link(ctx context.Context) (net.Conn, error) {
+	if err := write(s.c, packet{Kind: link}); err != nil {
+		return nil, err
+	}
+	a, err := s.await(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(a.files)
+	if len(a.files) != 1 {
+		return nil, errors.New("no stream came")
+	}
+	return net.FileConn(a.files[0])
+}
+
+// Go says that this process is ready. When it returns without an error the other one accepts nothing, and will accept
+// again unless Serving follows. What was not taken from the sockets it closes.
+func (s *Session) Go(ctx context.Context) error {
+	if err := write(s.c, packet{Kind: ready, Taken: s.sockets.claimed(len(s.Offer.Sockets))}); err != nil {
+		return err
+	}
+	_, err := s.await(ctx, yours)
+	return err
+}
+
+// Serving says that this process accepts. Connections that the other one had accepted and that have said nothing come to
+// pass from then on.
+func (s *Session) Serving(pass func(ln net.Listener, nc net.Conn)) error {
+	s.pass.Store(&passing{pass, s.sockets.taken})
+	return write(s.c, packet{Kind: serving})
+}
+
+// Clients is how many clients the other process had when it last said so.
+func (s *Session) Clients() int { return int(s.clients.Load()) }
+
+// Ended is closed when the other process has ended, or the session.
+func (s *Session) Ended() <-chan struct{} { return s.ended }
+
+// Close ends the session; before Serving, the other process goes on as if nothing had been.
+func (s *Session) Close() {
+	s.c.SetDeadline(longAgo)
+	<-s.ended
+	s.c.Close()
+	for {
+		select {
+		case a := <-s.answers:
+			closeAll(a.files)
+		default:
+			return
+		}
+	}
+}
