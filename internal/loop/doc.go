@@ -14,8 +14,8 @@
 // # A turn
 //
 // Poll without blocking; if there is nothing to do, poll again and block. Note what became readable and writable,
-// in the order the kernel tells it; run the posted functions; give each readable connection one read, in
-// arrival order; then timers. After every call of the Handler each connection that was sent something is
+// in the order the kernel tells it; run the posted functions; tell those who await a descriptor; give each readable
+// connection one read, in arrival order; then timers. After every call of the Handler each connection that was sent something is
 // written once, with all its pieces joined (write, or writev for several), followed by its Sent. What the kernel
 // does not take is copied to the heap and written when the socket has room. So no reference into the receive
 // buffer outlives the call that lent it, and one buffer serves every connection: an idle one owns none.
@@ -35,6 +35,11 @@
 // that all connections share, so of an idle one there is only what crypto/tls holds itself. Sent counts content, not
 // records, and a batch only when the kernel has taken all of its records: the records of at most one batch are kept on
 // the heap, what waits behind them as it came. A handshake can't be resumed: it is over before AdoptTLS.
+//
+// # Descriptors of the caller's
+//
+// Await tells once when a descriptor that was not adopted is ready: for conversations of a few bytes, such as a cancel
+// on its way to a server, which must not cost a goroutine. Everything is done to it by the caller.
 //
 // # The end of a connection
 //

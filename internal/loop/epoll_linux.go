@@ -53,6 +53,12 @@ func (e *epoll) add(fd int, c engine.Conn) error {
 	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &ev)
 }
 
+// await registers fd for one event, under the name of the i-th wait.
+func (e *epoll) await(fd int, i uint32, what uint32) error {
+	ev := unix.EpollEvent{Events: what | unix.EPOLLONESHOT, Fd: int32(awaited(i).Index())}
+	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &ev)
+}
+
 // remove is said before close, since a duplicate held elsewhere would keep the registration.
 func (e *epoll) remove(fd int) {
 	// It fails for a descriptor that was never added, which is as good.

@@ -63,6 +63,7 @@ type Loop struct {
 	now     time.Duration // of the turn; see clock
 	wakeAt  time.Duration
 	wakeSet bool
+	waits   waits
 	drains  deadlines
 	stalls  deadlines
 }
@@ -104,6 +105,7 @@ func (l *Loop) Run(h Handler) error {
 		if l.runPosted() {
 			return nil
 		}
+		l.answerWaits()
 		l.readAll()
 		l.timers()
 	}
@@ -157,6 +159,9 @@ func (l *Loop) timeout() int {
 	if l.wakeSet {
 		left = min(left, l.wakeAt-now)
 	}
+	if l.waits.n > 0 {
+		left = min(left, l.waits.next-now)
+	}
 	for _, d := range []*deadlines{&l.drains, &l.stalls} {
 		if next, ok := d.next(); ok {
 			left = min(left, next-now)
@@ -182,11 +187,12 @@ func (l *Loop) runPosted() (stopped bool) {
 
 // timers carries out what is due.
 func (l *Loop) timers() {
-	if !l.wakeSet && l.drains.empty() && l.stalls.empty() {
+	if !l.wakeSet && l.waits.n == 0 && l.drains.empty() && l.stalls.empty() {
 		return
 	}
 	now := l.now // what became due in this turn comes in the next, which doesn't wait for anything
 	l.expire(now)
+	l.expireWaits(now)
 	if l.wakeSet && l.wakeAt <= now {
 		l.wakeSet = false
 		l.calling = true

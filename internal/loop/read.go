@@ -16,6 +16,10 @@ func (l *Loop) note(n int) {
 			l.epoll.silence()
 			continue
 		}
+		if i, ok := waitOf(c); ok {
+			l.noteWait(i)
+			continue
+		}
 		k := l.find(c)
 		if k == nil || k.fd < 0 {
 			continue

@@ -16,8 +16,9 @@ type order struct {
 	server  *backend
 	decided chan bool // from Go: write, or drop. Holds one
 	timeout time.Duration
-	packet  []byte // the CancelRequest; secret
-	sql     string // the statement in its place; empty: none
+	packet  []byte  // the CancelRequest; secret
+	sql     string  // the statement in its place; empty: none
+	errand  *errand // nil: it has a goroutine
 }
 
 // carry starts an order. On the loop, inside a call of the engine: the answer comes later, whatever it is.
@@ -35,13 +36,12 @@ func (p *Proxy) carry(id engine.Order, s engine.Server, by engine.Means) {
 		p.refuse(id, engine.KeyShared)
 		return
 	}
-	b.orders++
-	ord := &order{
-		server:  b,
-		decided: make(chan bool, 1),
-		timeout: p.config.Load().Cancel.Timeout,
-		packet:  wire.AppendCancelRequest(nil, b.pid, b.key),
+	ord := &order{server: b, timeout: p.config.Load().Cancel.Timeout, packet: wire.AppendCancelRequest(nil, b.pid, b.key)}
+	if p.sendErrand(id, s, ord) {
+		return
 	}
+	b.orders++
+	ord.decided = make(chan bool, 1)
 	p.own.orders[id] = ord
 	p.running.Go(func() {
 		p.deliver(id, ord)

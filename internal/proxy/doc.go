@@ -5,7 +5,8 @@
 //
 // Two worlds. The loop's goroutine runs the engine, and what it owns is grouped in the field own: touched there
 // and nowhere else, so without a lock. Everything slow is a goroutine per connection on net.Conn with deadlines,
-// straight-line code, which reaches the loop's world by Post only. After login the socket's descriptor moves to
+// straight-line code, which reaches the loop's world by Post only. An order in clear is not slow: the loop carries it
+// (errand.go). After login the socket's descriptor moves to
 // the loop and the goroutine ends.
 //
 // Invariants:

@@ -36,7 +36,14 @@ func (o outside) Go(id engine.Order, write bool) {
 		write = false
 		o.p.refuse(id, engine.KeyShared)
 	}
-	ord.decided <- write
+	switch {
+	case ord.errand == nil:
+		ord.decided <- write
+	case write:
+		o.p.writeErrand(ord)
+	default:
+		o.p.dropErrand(ord)
+	}
 }
 
 // Admit answers a login; one whose client has gone meanwhile is not there any more.

@@ -85,6 +85,7 @@ type Proxy struct {
 		logins   map[engine.Login]chan<- engine.Verdict
 		tickets  map[engine.Ticket]chan<- struct{}
 		orders   map[engine.Order]*order
+		errands  map[*errand]struct{}
 		servers  map[engine.Server]*backend
 		serverOf map[engine.Conn]engine.Server
 		// asked is what upstreams are asked for that refuse more, by host and port as configured.
@@ -116,6 +117,7 @@ func New(s Settings) (*Proxy, error) {
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
 	p.own.orders = map[engine.Order]*order{}
+	p.own.errands = map[*errand]struct{}{}
 	p.own.servers = map[engine.Server]*backend{}
 	p.own.serverOf = map[engine.Conn]engine.Server{}
 	p.own.asked = map[string]asking{}
@@ -239,6 +241,9 @@ func (p *Proxy) Stop() {
 	p.closeListeners()
 	p.loop.Stop()
 	p.looping.Wait()
+	for e := range p.own.errands { // nobody else looks after them any more
+		e.close()
+	}
 	p.running.Wait()
 }
 

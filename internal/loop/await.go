@@ -1,0 +1,120 @@
+package loop
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cancello/internal/engine"
+)
+
+// Readiness is what a descriptor is awaited for.
+type Readiness uint32
+
+// The kinds of readiness. Each includes the descriptor's end.
+const (
+	Readable Readiness = unix.EPOLLIN | unix.EPOLLRDHUP
+	Writable Readiness = unix.EPOLLOUT
+)
+
+// wait is one descriptor that is awaited.
+type wait struct {
+	fd    int
+	until time.Duration
+	f     func(now time.Duration, ready bool)
+	armed bool // f is due
+	ready bool // the kernel said so
+}
+
+// waits are the descriptors that are awaited. They are few and each is awaited for a moment, so that their deadlines
+// need no order.
+type waits struct {
+	all  []wait
+	free []uint32      // places in all that are not armed
+	due  []uint32      // ready, in the order the kernel told it
+	n    int           // armed
+	next time.Duration // no deadline is before this; meaningful while n > 0
+}
+
+// Await calls f once, on the loop and never inside this call: when fd is ready, or at the given time, if it is not ready
+// until then. fd is a non-blocking descriptor that is not adopted; it stays the caller's, who must not close it, nor
+// await it again, before f is called. After an error f is not called. Once the loop has stopped, f is not called either.
+func (l *Loop) Await(fd int, what Readiness, until time.Duration, f func(now time.Duration, ready bool)) error {
+	l.onLoop("Await")
+	w := &l.waits
+	i := uint32(len(w.all))
+	if n := len(w.free); n > 0 {
+		i = w.free[n-1]
+	} else {
+		w.all = append(w.all, wait{})
+	}
+	if err := l.epoll.await(fd, i, uint32(what)); err != nil {
+		if int(i) == len(w.all)-1 {
+			w.all = w.all[:i]
+		}
+		return err
+	}
+	if n := len(w.free); n > 0 {
+		w.free = w.free[:n-1]
+	}
+	w.all[i] = wait{fd: fd, until: until, f: f, armed: true}
+	if w.n == 0 || until < w.next {
+		w.next = until
+	}
+	w.n++
+	return nil
+}
+
+// noteWait takes down that an awaited descriptor is ready.
+func (l *Loop) noteWait(i uint32) {
+	if w := &l.waits.all[i]; w.armed && !w.ready {
+		w.ready = true
+		l.waits.due = append(l.waits.due, i)
+	}
+}
+
+// answerWaits calls those who wait for what has become ready.
+func (l *Loop) answerWaits() {
+	w := &l.waits
+	for n := 0; n < len(w.due); n++ {
+		l.answer(w.due[n], true)
+	}
+	w.due = w.due[:0]
+}
+
+// expireWaits calls those whose time is over.
+func (l *Loop) expireWaits(now time.Duration) {
+	w := &l.waits
+	if w.n == 0 || now < w.next {
+		return
+	}
+	for i := range len(w.all) {
+		if w.all[i].armed && !w.all[i].ready && w.all[i].until <= now {
+			l.answer(uint32(i), false)
+		}
+	}
+	first := true
+	for i := range w.all {
+		if at := &w.all[i]; at.armed && (first || at.until < w.next) {
+			w.next, first = at.until, false
+		}
+	}
+}
+
+// answer ends one wait.
+func (l *Loop) answer(i uint32, ready bool) {
+	at := &l.waits.all[i]
+	l.epoll.remove(at.fd)
+	f := at.f
+	*at = wait{}
+	l.waits.free = append(l.waits.free, i)
+	l.waits.n--
+	f(l.clock(), ready)
+	l.settle()
+}
+
+// awaited is the name under which the kernel knows the i-th wait: none that a connection has, nor the bell's.
+func awaited(i uint32) engine.Conn { return engine.MakeConn(i+1, 0) }
+
+// waitOf undoes awaited.
+func waitOf(c engine.Conn) (i uint32, ok bool) { return c.Index() - 1, c != 0 && generation(c) == 0 }

@@ -1,0 +1,149 @@
+package loop
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// told is what one Await came to.
+type told struct {
+	name  string
+	ready bool
+}
+
+// socketPair is two descriptors that do not block; the test closes them.
+func socketPair(t *testing.T) (a, b int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fds[0], fds[1]
+}
+
+func TestAwait(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	var got []told // the loop's
+	await := func(name string, fd int, what Readiness, in time.Duration) {
+		t.Helper()
+		w.do(func() {
+			inside := true
+			if err := w.l.Await(fd, what, w.l.Now()+in, func(_ time.Duration, ready bool) {
+				if inside {
+					t.Errorf("%s was told inside Await", name)
+				}
+				got = append(got, told{name, ready})
+			}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			inside = false
+		})
+	}
+	came := func(want ...told) {
+		t.Helper()
+		w.until("what is awaited", func() bool { return len(got) >= len(want) })
+		w.do(func() {
+			if !slices.Equal(got, want) {
+				t.Errorf("told %v, want %v", got, want)
+			}
+			got = nil
+		})
+	}
+	a, b := socketPair(t)
+	defer unix.Close(a)
+
+	await("room", a, Writable, time.Hour)
+	came(told{"room", true})
+	await("a byte that never comes", a, Readable, time.Millisecond)
+	came(told{"a byte that never comes", false})
+	await("a byte", a, Readable, time.Hour)
+	if _, err := unix.Write(b, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	came(told{"a byte", true})
+	await("the byte that is still there", a, Readable, time.Hour)
+	came(told{"the byte that is still there", true})
+	if _, err := unix.Read(a, make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+
+	// Several at a time; those that are told make room for others, in whatever order.
+	c, d := socketPair(t)
+	defer unix.Close(c)
+	defer unix.Close(d)
+	await("never", c, Readable, time.Hour)
+	await("late", d, Readable, 20*time.Millisecond)
+	await("the end", a, Readable, time.Hour)
+	unix.Close(b)
+	came(told{"the end", true}, told{"late", false})
+	await("room again", d, Writable, time.Hour)
+	came(told{"room again", true})
+	w.do(func() {
+		if w.l.waits.n != 1 || len(w.l.waits.all) != 3 {
+			t.Errorf("%d are awaited in %d places, want 1 in 3", w.l.waits.n, len(w.l.waits.all))
+		}
+	})
+}
+
+// A connection is told of beside what is awaited, and neither is taken for the other.
+func TestAwaitBesideConnections(t *testing.T) {
+	w := newWorld(t)
+	h := &hooks{}
+	w.Start(h)
+	_, p := w.adopt(tcpPair) // the first index of a connection, as the first place of what is awaited
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	ready := 0 // the loop's
+	w.do(func() {
+		if err := w.l.Await(a, Readable, w.l.Now()+time.Hour, func(time.Duration, bool) { ready++ }); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := p.Write([]byte("for the connection")); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the connection's bytes", func() bool { return len(h.order) > 0 })
+	w.do(func() {
+		if ready != 0 {
+			t.Error("what came on a connection was told to who awaits another descriptor")
+		}
+	})
+	if _, err := unix.Write(b, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the byte that is awaited", func() bool { return ready == 1 })
+}
+
+func TestAwaitWhatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	w.do(func() {
+		if err := w.l.Await(-1, Readable, w.l.Now()+time.Millisecond, func(time.Duration, bool) { t.Error("told of no descriptor") }); err == nil {
+			t.Error("no error for a descriptor that is none")
+		}
+		if w.l.waits.n != 0 || len(w.l.waits.all) != 0 {
+			t.Errorf("%d are awaited in %d places", w.l.waits.n, len(w.l.waits.all))
+		}
+	})
+}
+
+// Nothing is told once the loop has stopped: whoever awaits something closes it.
+func TestStopEndsAwait(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	w.do(func() {
+		if err := w.l.Await(a, Readable, w.l.Now()+time.Millisecond, func(time.Duration, bool) {}); err != nil {
+			t.Error(err)
+		}
+		w.l.Stop()
+	})
+	w.stop()
+}
