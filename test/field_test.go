@@ -80,6 +80,7 @@ func TestDelayedCancel(t *testing.T) {
 		{"control: another client", "transaction", true, engine.BugNoFence},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c := pgtest.Start(t, 15)
 			x := newToll(t, c.Addr())
 			g := startInProcess(t, gateOptions{upstreams: []string{x.before(c) + "?sslmode=disable"}, mode: tt.mode, size: 1, set: []string{"cancel_timeout=60s", "query_wait_notify=0", "server_check_query="}}, tt.bug)

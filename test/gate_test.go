@@ -50,6 +50,7 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	pgtest.Beside(4)
 	code := pgtest.Around(m).Run()
 	if built.dir != "" {
 		if err := os.RemoveAll(built.dir); err != nil {

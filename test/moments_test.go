@@ -114,7 +114,7 @@ func hangs(which func(sql string) bool) fake.Config {
 // and never runs.
 func TestCancelDuringSettings(t *testing.T) {
 	f := fake.NewServer(t, hangs(func(sql string) bool { return strings.Contains(sql, "a new name") }))
-	g := startGate(t, gateOptions{upstreams: []string{fakeUpstream(f)}, mode: "transaction", size: 1, set: []string{"cancel_timeout=2s", "query_wait_notify=0"}})
+	g := startGate(t, gateOptions{upstreams: []string{fakeUpstream(f)}, mode: "transaction", size: 1, set: []string{"cancel_timeout=2s", "query_wait_notify=0", "server_connect_timeout=3s"}})
 	first := enter(t, g)
 	first.Put(fake.Query("SELECT"))
 	first.Want("CZ")

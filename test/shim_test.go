@@ -16,7 +16,8 @@ type shim struct {
 	to   string
 	ln   net.Listener
 	mu   sync.Mutex
-	keys int // CancelRequests
+	keys int        // CancelRequests
+	up   []net.Conn // to the server
 }
 
 func newShim(t testing.TB, to string) *shim {
@@ -36,7 +37,15 @@ func newShim(t testing.TB, to string) *shim {
 			wg.Go(func() { s.relay(nc) })
 		}
 	})
-	t.Cleanup(func() { ln.Close(); wg.Wait() })
+	t.Cleanup(func() {
+		ln.Close()
+		s.mu.Lock()
+		for _, up := range s.up { // a server that is at something takes its time to notice that its client has gone
+			up.Close()
+		}
+		s.mu.Unlock()
+		wg.Wait()
+	})
 	return s
 }
 
@@ -67,6 +76,9 @@ func (s *shim) relay(nc net.Conn) {
 		return
 	}
 	defer up.Close()
+	s.mu.Lock()
+	s.up = append(s.up, up)
+	s.mu.Unlock()
 	if _, err := up.Write(head[:]); err != nil {
 		return
 	}
