@@ -239,7 +239,7 @@ var drivers = []driver{
 	{name: "pgjdbc", kind: "java", folder: "pgjdbc", blocks: []string{"cursor"}, cancels: "`Statement.cancel()`, `setQueryTimeout`; in clear"},
 	{name: "node-postgres", kind: "node", folder: "pg", cancels: "`Client.cancel()`, in clear"},
 	{name: "postgres.js", kind: "node", folder: "postgresjs", blocks: []string{"pipeline"}, cancels: "`query.cancel()`, as the connection",
-		remark: "a COPY that fails never ends its stream, so that bad data is not tried."},
+		remark: "a COPY that fails never ends its stream, so that bad data is not tried. A query that is asked for while the connection of a cancel is not yet closed may never be answered, on PostgreSQL itself too; the cases wait for that."},
 	{name: "pgx", kind: "go", folder: "pgx", cancels: "`CancelRequest`, a context with `CancelRequestContextWatcherHandler`; as the connection"},
 	{name: "pgx, protocol 3.2", kind: "go", folder: "pgx", protocol: "3.2", cancels: "the same, with a key of 32 bytes"},
 	{name: "lib/pq", kind: "go", folder: "pq", blocks: []string{"copy"}, cancels: "a context that ends; as the connection",

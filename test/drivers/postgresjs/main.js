@@ -10,6 +10,9 @@ const postgres = require('postgres')
 const contract = require('../contract.js')
 const { say, awaitRunning, aCase, serve, code, servers } = contract
 
+// sockets is how many this process has open.
+const sockets = () => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+
 class User {
   constructor (t, sql) {
     this.t = t
@@ -107,11 +110,16 @@ class User {
     return `${text.length} ${rows.length} ${rows.reduce((s, r) => s + r.n, 0)}`
   }
 
+  // cancelled waits for the cancel's connection to be gone, of which the driver tells nothing: a query that is asked for
+  // while it is still there may be given to it, and is never answered.
   async cancelled (mark, query) {
     const said = code(query.execute())
     await awaitRunning(mark)
+    const before = sockets()
     query.cancel()
-    return said
+    const result = await said
+    while (sockets() > before) await new Promise((resolve) => setTimeout(resolve, 5))
+    return result
   }
 
   async cancel () {
