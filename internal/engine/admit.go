@@ -39,7 +39,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, refusal)
 		return
 	}
-	if e.disabled[r.Database] {
+	if e.disabled[r.Database] && e.bug != BugDisabledLetIn {
 		e.deny(l, r, sqlstate.DatabaseDisabled(r.Database))
 		e.sweepPool(p)
 		return
@@ -77,7 +77,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		return
 	}
 	if d := e.cfg.Timeouts.ServerConnect; d > 0 {
-		if limit := p.share.QueryWait; limit > 0 && p.hungry {
+		if limit := p.share.QueryWait; limit > 0 && (p.hungry || p.crowded) {
 			d = min(d, limit)
 		}
 		e.after(d, func() { e.loginWaited(c) })
@@ -94,7 +94,7 @@ func (e *Engine) loginWaited(c *client) {
 		return
 	}
 	waited, connect := e.now-c.clock.joined, e.cfg.Timeouts.ServerConnect
-	if err, is := c.pool.crowded(); is {
+	if err, is := c.pool.noRoom(); is {
 		limit := c.pool.share.QueryWait
 		if limit > 0 && waited >= limit {
 			e.refuseLogin(c, err)

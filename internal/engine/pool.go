@@ -42,7 +42,8 @@ type pool struct {
 	claim     claim            // what a new server counts against
 	drawsAs   string           // the user whose quota that is
 	hungry    bool             // its clients wait for room in it
-	fedAt     time.Duration    // when they were last seen to do so
+	crowded   bool             // those who wait to be let in wait for room in the pool itself: replication clients have it
+	fedAt     time.Duration    // when they were last seen to wait for room
 	opening   bool             // room is being made for it
 	wearAt    time.Duration    // when servers at rest are looked at for their age; 0: none rests
 	wornLast  time.Duration    // when one was closed for its age; 0: none was

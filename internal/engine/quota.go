@@ -108,8 +108,11 @@ func (p *pool) starve() {
 	}
 }
 
-// sated undoes starve.
+// sated undoes starve: there may be room now.
 func (p *pool) sated(now time.Duration) {
+	if p.crowded {
+		p.crowded, p.fedAt = false, now
+	}
 	if p.hungry {
 		p.hungry, p.fedAt = false, now
 		p.claim.db.hungry--
@@ -240,11 +243,13 @@ func (e *Engine) resizeQuotas(p *pool) {
 // beyond is why a server is closed where a limit of several pools was lowered.
 func beyond(setting string) string { return "more servers than " + setting + " allows" }
 
-// crowded is why no server can be opened for the pool, where a limit of several pools is.
-func (p *pool) crowded() (err sqlstate.Error, is bool) {
-	q := p.claim.full()
-	if q == nil || !p.hungry {
-		return sqlstate.Error{}, false
+// noRoom is why no server can be opened for those who wait to be let in, where a limit is.
+func (p *pool) noRoom() (err sqlstate.Error, is bool) {
+	if q := p.claim.full(); q != nil && p.hungry {
+		return sqlstate.NoRoomForServer(q.setting, q.Limit), true
 	}
-	return sqlstate.NoRoomForServer(q.setting, q.Limit), true
+	if p.crowded {
+		return sqlstate.NoRoomForServer("default_pool_size", p.Limit), true
+	}
+	return sqlstate.Error{}, false
 }

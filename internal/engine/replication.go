@@ -124,9 +124,9 @@ func (e *Engine) soleDialed(s *server) {
 	case c.gone:
 		e.retire(s, "its replication client left")
 		return
-	case s.era != p.era: // the place has changed meanwhile
+	case s.misplaced() != "": // the place has changed meanwhile
 		p.sole = append(p.sole, c)
-		e.retire(s, p.why)
+		e.retire(s, s.misplaced())
 		return
 	}
 	s.phase, s.cl, c.srv = leased, c, s
@@ -148,6 +148,12 @@ func (e *Engine) soleFailed(s *server, f Failure) {
 // there ends or does not, as the server sees fit.
 func (e *Engine) partSole(s *server) {
 	c := s.cl
+	if e.bug == BugSolePooled && c.sess.Free() {
+		s.sole = nil
+		e.release(s)
+		e.dismissed(c)
+		return
+	}
 	if cut, _ := c.sess.Cut(); !cut {
 		e.send(&s.link, wire.AppendTerminate(nil))
 	}

@@ -29,6 +29,8 @@ const (
 	BugStartupKept             // a server goes on with the unreported startup values of another client
 	BugSettleIgnored           // the fence falls with EOF, whatever cancel_settle says
 	BugNoFenceForSQL           // nothing keeps a server still while a statement that cancels is on its way
+	BugDisabledLetIn           // a disabled database lets clients in all the same
+	BugSolePooled              // the server of a replication client is given to others when that has left
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

@@ -183,6 +183,9 @@ func (e *Engine) DialFailed(now time.Duration, id Server, f Failure) {
 		e.staff(p)
 	}
 	e.retry(p)
+	if len(p.sole) > 0 { // there is room for one of them, which waits for no pause
+		e.staff(p)
+	}
 	e.freed(s.claim)
 	e.sweepPool(p)
 	e.checkDrained()

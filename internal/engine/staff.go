@@ -25,6 +25,7 @@ func (e *Engine) staff(p *pool) {
 				return // nothing is closed for that
 			}
 		default:
+			p.crowded = len(p.logins) > 0 && !p.Room() && p.Dialing <= p.stale+p.aside
 			return
 		}
 		e.dial(p)

@@ -122,7 +122,9 @@ func (e *Engine) leaveUpstreams(p *pool) {
 	}
 	for _, s := range e.dialingOf(p) {
 		if !p.serves(s.upstream) {
-			s.setAside()
+			if s.sole == nil { // which nobody else waits for
+				s.setAside()
+			}
 			continue
 		}
 		e.expectDial(s) // there may be a choice now

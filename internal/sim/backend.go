@@ -12,10 +12,11 @@ type backend struct {
 	w     *World
 	pm    *postmaster
 	pid   int
-	user  int    // of clientUsers
-	place int    // where the database was when it was dialed: see reloads
-	host  string // and its name there
-	addr  string // and its address then
+	user  int     // of clientUsers
+	place int     // where the database was when it was dialed: see reloads
+	host  string  // and its name there
+	addr  string  // and its address then
+	sole  *client // of a walsender: whose it is
 	end   *end
 	conn  *conn // the gate's side; nil in a direct world
 
@@ -69,12 +70,13 @@ type state uint8
 const (
 	bReading state = iota // waits for a message: a signal is swallowed
 	bRunning
-	bCopyIn  // waits for CopyData: a signal waits too
-	bBlocked // waits for its socket to take more
+	bCopyIn    // waits for CopyData: a signal waits too
+	bStreaming // sends a stream and reads what its client says to it
+	bBlocked   // waits for its socket to take more
 	bDead
 )
 
-var stateNames = [...]string{"reading", "running", "copy in", "blocked", "dead"}
+var stateNames = [...]string{"reading", "running", "copy in", "streaming", "blocked", "dead"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -83,7 +85,7 @@ func (b *backend) name() string { return "b" + strconv.Itoa(b.pid) }
 // arrived is told by the socket.
 func (b *backend) arrived() {
 	switch b.state {
-	case bReading, bCopyIn:
+	case bReading, bCopyIn, bStreaming:
 		b.readSoon()
 	case bBlocked:
 		if b.end.rst {
@@ -125,7 +127,7 @@ func (b *backend) readSoon() {
 // pump handles what is here, message by message, until something takes time.
 func (b *backend) pump() {
 	b.reading = false
-	for b.state == bReading || b.state == bCopyIn {
+	for b.state == bReading || b.state == bCopyIn || b.state == bStreaming {
 		p := b.end.read(len(b.end.in))
 		b.endRead += int64(len(p))
 		b.inbuf = append(b.inbuf, p...)
@@ -144,9 +146,13 @@ func (b *backend) pump() {
 		if b.w.trace != nil {
 			b.w.tracef("%s reads %c %s", b.name(), typ, brief(body))
 		}
-		if b.state == bCopyIn {
+		b.checkWalsender(typ, body)
+		switch b.state {
+		case bCopyIn:
 			b.copyMessage(typ, body)
-		} else {
+		case bStreaming:
+			b.streamMessage(typ, body)
+		default:
 			b.handle(typ, body)
 		}
 	}

@@ -92,6 +92,7 @@ func (b *backend) own(t tag) {
 	case b.dirty != 0 && b.dirty != t.client && !w.k.transaction && !w.k.mixed:
 		w.violate("P4", "%s runs on %s, which still has the session state of client %d", t, b.name(), b.dirty)
 	}
+	b.checkSole(t)
 	b.checkStartup(t)
 	b.batchOwner = t.client
 }
@@ -148,6 +149,9 @@ func (b *backend) interrupt(s *signal) {
 	case bRunning:
 		b.pending = s
 		b.interruptSoon()
+	case bStreaming:
+		b.pending = s
+		b.streamInterrupted()
 	case bCopyIn, bBlocked:
 		b.pending = s
 	}
@@ -207,6 +211,9 @@ func (b *backend) finish() {
 	case kCopyOut:
 		b.out = message(b.out, 'H', "\x00\x00\x01\x00\x00")
 		b.copyRows(s.rows, s.rows)
+	case kStream:
+		b.out = message(b.out, 'W', "\x00\x00\x00")
+		b.flush(func() { b.streamOut(s.rows) })
 	case kBegin, kCommit, kRollback:
 		b.transaction(s)
 	default:

@@ -110,7 +110,7 @@ func (w *World) checkBounds(n [len(clientUsers)]int, opened [len(clientUsers)]bo
 // have been asked whether it is still there. A fence may have kept it since.
 func (w *World) checkAsked(k *conn, typ byte, body []byte) {
 	check := w.gate.settings.live.Pool.Check
-	if _, asked := check.Text(); !asked || check.Delay == 0 || !w.k.transaction || w.k.mixed || w.k.single || k.fenced || typ == 'X' || typ == 'Q' && len(body) == 1 {
+	if _, asked := check.Text(); !asked || check.Delay == 0 || !w.k.transaction || w.k.mixed || w.k.single || k.fenced || k.backend.sole != nil || typ == 'X' || typ == 'Q' && len(body) == 1 {
 		return
 	}
 	if silent := w.now - k.heardAt; silent > check.Delay {
@@ -121,6 +121,10 @@ func (w *World) checkAsked(k *conn, typ byte, body []byte) {
 // checkRetired sees a server told to terminate: nobody may hold it.
 func (w *World) checkRetired(k *conn) {
 	s := &k.sees
+	if k.backend.sole != nil {
+		w.checkParted(k)
+		return
+	}
 	if !s.clean(k) {
 		w.violate("P8", "%s is told to terminate with something unread or open: last %q %q", k.name(), string(s.lastType), string(s.status))
 		return
@@ -184,7 +188,7 @@ func (w *World) hungers(user int) (why string) {
 		return "there is room for one more"
 	}
 	for _, k := range g.conns {
-		if k != nil && k.server != 0 && !k.closing && k.backend.user != user && k.sees.rested && !k.more && w.fence(k) == nil {
+		if k != nil && k.server != 0 && !k.closing && k.backend.user != user && k.backend.sole == nil && k.sees.rested && !k.more && w.fence(k) == nil {
 			return k.name() + " of another pool is idle"
 		}
 	}

@@ -37,6 +37,8 @@ func TestBugsAreFound(t *testing.T) {
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 		{"the fence of an early closer falls at once", engine.BugSettleIgnored, "P1"},
 		{"no fence for a statement that cancels", engine.BugNoFenceForSQL, "P1"},
+		{"let in to a disabled database", engine.BugDisabledLetIn, "P8"},
+		{"a walsender handed on", engine.BugSolePooled, "P4"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

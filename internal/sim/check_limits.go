@@ -62,7 +62,7 @@ func (c *client) overran(limit time.Duration) bool {
 // checkDue sees a cancel of Cancello's own go out for a client that is there: a limit of it must have been reached, or it
 // was commanded; and it must not meet a COMMIT, nor may one have been sent behind (trap A11).
 func (w *World) checkDue(c *client) bool {
-	l := w.k.config.Limits
+	l := c.limits()
 	for _, u := range c.units[min(c.ended, len(c.units)):] {
 		if u.kind == "commit" && u.queuedAt != 0 {
 			return false
@@ -100,7 +100,7 @@ func (w *World) checkMourning(c *client, o *order) {
 
 // checkLimit sees the engine close a client for a limit.
 func (w *World) checkLimit(c *client, code string) {
-	l := w.k.config.Limits
+	l := c.limits()
 	switch code {
 	case "57P05":
 		since := max(c.letIn, c.lastEnd)

@@ -59,7 +59,7 @@ func (w *World) noteAsync(k *conn, typ byte, body []byte) {
 	if s.holder != nil {
 		a.holder = s.holder.id
 	}
-	a.idle = s.rested && s.answered >= s.asked && !s.open && !k.w.mayBeFenced(k) && !s.holder.begun()
+	a.idle = k.backend.sole == nil && s.rested && s.answered >= s.asked && !s.open && !k.w.mayBeFenced(k) && !s.holder.begun()
 }
 
 // begun is true when the engine was given part of a unit that has not ended: the client may hold a server already,

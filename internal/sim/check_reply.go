@@ -67,7 +67,7 @@ func (c *client) checkFatal(code string) {
 		}
 		return // the engine was seen saying it
 	}
-	if code == "57P01" && c.w.k.config.Pool.FastClose && c.w.k.bounded && c.w.keptOne() {
+	if code == "57P01" && c.w.k.config.Pool.FastClose && c.w.k.bounded && (c.w.keptOne() || c.replication != "") {
 		return
 	}
 	if !c.w.excuses() && !c.garbage && c.w.gate != nil {

@@ -55,10 +55,12 @@ type client struct {
 	garbage      bool
 	badParam     bool // it asked for what must be refused
 	startup      startup
-	unconfigured bool  // its database was not configured when it asked to be let in
-	known        int   // units of which the engine was given enough to begin them
-	fed          int64 // bytes the engine was given
-	ended        int   // units whose ReadyForQuery the engine has queued
+	replication  string // "true" or "database": it asks for a server of its own
+	unconfigured bool   // its database was not configured when it asked to be let in
+	disabled     bool   // ... or disabled
+	known        int    // units of which the engine was given enough to begin them
+	fed          int64  // bytes the engine was given
+	ended        int    // units whose ReadyForQuery the engine has queued
 	lastEnd      time.Duration
 	letIn        time.Duration // the engine admitted it
 	fedAt        time.Duration // when the engine was given bytes last
@@ -117,6 +119,7 @@ func (w *World) newClient(d time.Duration) *client {
 	if w.k.twoUsers {
 		c.user = w.pick(0, 1)
 	}
+	c.replicates()
 	w.clients = append(w.clients, c)
 	w.joining++
 	w.after(d, c.join)

@@ -52,6 +52,8 @@ func (w *World) startFaults() {
 		w.startPauses()
 		w.watchHunger()
 		w.startCommands()
+		w.startDisables()
+		w.watchSole()
 		w.startOutages()
 		w.startMoves()
 	}

@@ -33,16 +33,17 @@ type gate struct {
 	w *World
 	m Machine
 
-	conns   []*conn // by index
-	gens    []uint32
-	free    []uint32
-	servers map[engine.Server]*conn
-	dialing [len(clientUsers)]int
-	orders  map[engine.Order]*order
-	judging *client   // whose request is being judged
-	wire    []*order  // those under way, oldest first
-	logins  []*client // by Login - 1
-	answers []bool    // of logins
+	conns     []*conn // by index
+	gens      []uint32
+	free      []uint32
+	servers   map[engine.Server]*conn
+	dialing   [len(clientUsers)]int
+	soleDials [len(clientUsers)]int // of these, those for replication
+	orders    map[engine.Order]*order
+	judging   *client   // whose request is being judged
+	wire      []*order  // those under way, oldest first
+	logins    []*client // by Login - 1
+	answers   []bool    // of logins
 
 	current            *lent // what Data lends right now
 	lends              uint32
@@ -56,6 +57,7 @@ type gate struct {
 
 	settings reloads
 	paused   bool            // no server may be opened
+	disabled bool            // the database is
 	at       config.Database // where the database is, or was last
 	hosts    []*host
 	renewed  time.Duration // when the engine was told last to open servers anew, or settings changed
@@ -105,7 +107,7 @@ func (g *gate) login(c *client, far *end) {
 		}
 		r.Params = c.askFor()
 		w.tracef("%s asks to be let in", c.name())
-		c.unconfigured = !g.settings.configured()
+		c.unconfigured, c.disabled = !g.settings.configured(), g.disabled
 		g.enter(func() { g.m.LoginAsked(w.now, l, r) })
 	})
 }
@@ -133,6 +135,7 @@ func (g *gate) Admit(l engine.Login, v engine.Verdict) {
 			k.abandon(errReset{})
 		default:
 			g.checkLetIn(c)
+			c.checkDisabled(true, "")
 			k.adopt(c.far, nil)
 			c.admitted(&v)
 		}
@@ -149,7 +152,9 @@ func (g *gate) refused(c *client, refusal []byte) {
 	if code == "" {
 		w.violate("P5", "%s is refused without a FATAL", c.name())
 	}
-	w.checkRefusal(c, code)
+	if !c.checkDisabled(false, field(refusal[min(5, len(refusal)):], 'M')) {
+		w.checkRefusal(c, code)
+	}
 	c.refuse(code)
 	c.far.close()
 	c.conn.abandon(io.EOF)
@@ -169,28 +174,30 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 	if t.User == clientUsers[1] {
 		user = 1
 	}
-	g.dialing[user]++
 	g.dialed[user] = true
 	g.checkPlace(t)
 	g.checkPaused()
 	place, h := g.settings.place, g.hostAt(t.Host)
 	g.checkChoice(h)
-	ended, addr := g.dials(h, user), h.address()
+	sole := g.soleOf(t)
+	ended, addr := g.dials(h, user, sole), h.address()
 	d := w.between(200*time.Microsecond, 10*time.Millisecond)
 	w.tracef("engine: dial server %d at %s", s, t.Host)
-	fail := func(d time.Duration, f engine.Failure) {
-		w.faults.dials++
+	fails := func(d time.Duration, f engine.Failure, good bool) {
 		w.after(d, func() {
-			g.dialing[user]--
-			ended(false)
+			ended(good)
 			w.tracef("server %d: dial fails: %s", s, f.Message)
 			g.enter(func() { g.m.DialFailed(w.now, s, f) })
 		})
 	}
-	after, f, fails := w.failDial(h, t)
+	fail := func(d time.Duration, f engine.Failure) {
+		w.faults.dials++
+		fails(d, f, false)
+	}
+	after, f, down := w.failDial(h, t)
 	d = max(d, after)
 	switch {
-	case fails:
+	case down:
 		fail(after, f)
 		return
 	case w.fault(w.k.badDials / 3):
@@ -212,13 +219,19 @@ func (g *gate) Dial(s engine.Server, t engine.Target) {
 			fail(0, engine.Failure{Message: "reset"})
 			return
 		}
-		g.dialing[user]--
+		if f := refusesSole(t.Params); f.Code != "" {
+			fails(0, f, true)
+			return
+		}
 		ended(true)
 		near, far := w.connect(nobody{}, nobody{})
 		b := w.pm.fork(far, user)
 		b.place, b.host, b.addr = place, t.Host, addr
+		if sole != nil {
+			b.becomes(sole, t.Params)
+		}
 		k := g.reserve()
-		k.server, k.backend, b.conn = s, b, k
+		k.server, k.backend, b.conn, k.sees.holder = s, b, k, sole
 		k.end, k.adopted, near.owner = near, true, k
 		g.servers[s] = k
 		info := engine.ServerInfo{PID: uint32(b.pid), HasKey: !w.pm.keyless, Known: w.k.statement, Addr: addr, Extras: w.pm.checks}

@@ -39,6 +39,7 @@ type attempt struct {
 	user int
 	at   time.Duration
 	good bool // the host was, as far as the engine was told
+	sole bool // for a replication client alone
 }
 
 // address is where the host is now.
@@ -152,10 +153,16 @@ func (w *World) failDial(h *host, t engine.Target) (d time.Duration, f engine.Fa
 }
 
 // dials notes a dial; ended is to be called when the engine is about to be told how it ended.
-func (g *gate) dials(h *host, user int) (ended func(good bool)) {
-	a := &attempt{user, g.w.now, h.good}
+func (g *gate) dials(h *host, user int, sole *client) (ended func(good bool)) {
+	a := &attempt{user, g.w.now, h.good, sole != nil}
+	if g.dialing[user]++; a.sole {
+		g.soleDials[user]++
+	}
 	h.dialing = append(h.dialing, a)
 	return func(good bool) {
+		if g.dialing[user]--; a.sole {
+			g.soleDials[user]--
+		}
 		h.dialing = slices.DeleteFunc(h.dialing, func(o *attempt) bool { return o == a })
 		h.good = good
 		if !good {
@@ -234,7 +241,7 @@ func (w *World) starves(user int) bool {
 	up := false
 	for _, name := range g.places() {
 		h := g.hostAt(name)
-		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && a.good && w.now-a.at < lateDial }) {
+		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && a.good && !a.sole && w.now-a.at < lateDial }) {
 			return false
 		}
 		up = up || g.prompt(h)
@@ -271,7 +278,7 @@ func (g *gate) waits(c *client) bool {
 	for i, other := range g.logins {
 		if other == c {
 			if !g.answers[i] {
-				return !c.conn.over && !c.badParam && !c.unconfigured && !g.isLending(c.user)
+				return c.replication == "" && !c.conn.over && !c.badParam && !c.unconfigured && !g.isLending(c.user)
 			}
 			break
 		}

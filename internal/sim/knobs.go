@@ -46,6 +46,8 @@ type Knobs struct {
 	outages      float64 // per second: one of several hosts fails
 	moves        float64 // per second: a host has another address
 	commands     float64 // per second: CANCEL or KILL_CLIENT
+	disables     float64 // per second: DISABLE and ENABLE
+	replication  float64 // clients that replicate
 	mixed        bool    // pool_mode among them
 	eager        float64 // clients that send their first unit with their startup packet
 	badParams    float64 // clients that ask for a startup value that the server refuses
@@ -159,8 +161,15 @@ func drawKnobs(seed uint64) Knobs {
 	w.drawLimits(&k)
 	k.moves = w.some(0.2, 3)
 	w.drawCancels(&k)
-	k.drawBounds(seed)
+	k.drawApart(seed)
 	return k
+}
+
+// drawApart draws what has worlds of its own to be drawn from, so that nothing else of the seed's depends on it.
+func (k *Knobs) drawApart(seed uint64) {
+	k.drawBounds(seed)
+	k.drawReplication(seed)
+	k.drawDisables(seed)
 }
 
 // slowTries is how often a query of the gate's own takes long, where dials do.

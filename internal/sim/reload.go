@@ -119,6 +119,9 @@ func (w *World) checkKept() {
 		if k.backend.place != w.gate.settings.place || !slices.Contains(w.gate.places(), k.backend.host) {
 			w.violate("P8", "%s is kept where the database no longer is", k.backend.name())
 		}
+		if c := k.backend.sole; c != nil {
+			w.violate("P4", "%s is kept, though %s, who replicated from it, has left", k.name(), c.name())
+		}
 		w.checkAddress(k.backend)
 		n[k.backend.user]++
 	}

@@ -13,6 +13,10 @@ func (c *client) compose() *unit {
 	if c.phase == active && c.settled() && c.setsOpen == 0 {
 		u.app, u.checkApp = c.app, true
 	}
+	if c.replication != "" {
+		b.replicate()
+		return b.end()
+	}
 	if f := c.followUp; f != nil {
 		c.followUp = nil
 		if c.units[len(c.units)-1].failed == "" {

@@ -27,6 +27,7 @@ const (
 	kNotify
 	kDiscard
 	kDeallocate
+	kStream // START_REPLICATION
 )
 
 // statement is one parsed statement: `insert @7.12.3 us=500`, `select @1.2.3 rows=4 size=100`, `begin /*@1.2.1*/`.
@@ -101,6 +102,10 @@ func (s *statement) parseKind(words []string, bare string) kind {
 		second = strings.ToLower(words[1])
 	}
 	switch strings.ToLower(words[0]) {
+	case "identify":
+		return kSelect
+	case "start_replication":
+		return kStream
 	case "select":
 		if strings.Contains(strings.ToLower(bare), "set_config(") {
 			bare, _, s.restores = strings.Cut(bare, ") AS w(n, v)")

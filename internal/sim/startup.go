@@ -19,7 +19,9 @@ func (c *client) askFor() []wire.Param {
 	w := c.w
 	var params []wire.Param
 	add := func(name, value string) { params = append(params, wire.Param{Name: name, Value: value}) }
-	if w.chance(0.5) {
+	if c.replication != "" {
+		params = append(params, c.replicationParam(), wire.Param{Name: "application_name", Value: c.name()})
+	} else if w.chance(0.5) {
 		add("application_name", c.name())
 	}
 	if w.chance(0.2) {
