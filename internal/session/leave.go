@@ -13,7 +13,7 @@ import (
 func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) {
 	s.out = s.out[:0]
 	for all := false; ; {
-		u := unit.Scan(pending[n:], s.boundText())
+		u := unit.Scan(pending[n:], s.boundBegins)
 		if u.Kind == unit.NoUnit {
 			return n, s.out
 		}
@@ -34,12 +34,12 @@ func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) 
 	}
 }
 
-// boundText is what a Bind without a Parse may run: BEGIN where any of the client's named statements is one.
-func (s *Session) boundText() []byte {
-	if s.roll != nil && s.roll.begins > 0 {
-		return []byte("begin")
+// boundBegins tells whether a statement that the client has prepared opens a transaction block.
+func (s *Session) boundBegins(name []byte) bool {
+	if len(name) == 0 {
+		return unit.VerbsOf(s.unnamed.sql()).Has(unit.Begin)
 	}
-	return s.unnamed.sql()
+	return s.roll != nil && s.roll.mayBegin(name)
 }
 
 // Waits tells what sort of unit waits in pending, which starts at a message.

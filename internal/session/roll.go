@@ -16,7 +16,6 @@ type roll struct {
 	lib     *Library
 	cards   map[string]card
 	bytes   int
-	begins  int      // how many of them may open a transaction block
 	changes []change // from first on; one for each Named entry of a Parse or Close in the queue, in its order
 	first   int
 	unit    uint64 // in which they were sent
@@ -49,19 +48,19 @@ func (r *roll) set(name string, c card) {
 	if old, ok := r.cards[name]; ok {
 		delete(r.cards, name)
 		r.bytes -= len(name) + len(old.st.body)
-		if old.st.begins {
-			r.begins--
-		}
 		r.lib.drop(old.st)
 	}
 	if c.st != nil {
 		r.cards[name] = c
 		r.bytes += len(name) + len(c.st.body)
-		if c.st.begins {
-			r.begins++
-		}
 		r.lib.keep(c.st)
 	}
+}
+
+// mayBegin tells whether a name means a statement that may open a transaction block.
+func (r *roll) mayBegin(name []byte) bool {
+	c, ok := r.cards[string(cut(name))]
+	return ok && c.st.begins
 }
 
 // outstanding is the number of changes that are not answered.
@@ -132,7 +131,7 @@ func (r *roll) clear(h *Shelf) {
 		r.lib.drop(c.st)
 		delete(r.cards, name)
 	}
-	r.bytes, r.begins = 0, 0
+	r.bytes = 0
 	if h != nil {
 		h.Clear()
 	}

@@ -31,11 +31,12 @@ type Unit struct {
 	Terminate bool
 }
 
-// Scan reads the first unit of b, which starts at a message. unnamed is the text of the unnamed statement from before, for
-// a Bind without a Parse. Messages that belong to no unit (COPY data that comes too late, Flush) go with the unit
+// Scan reads the first unit of b, which starts at a message. begins tells of a statement from before, by its name, whether it
+// opens a transaction block, for a Bind without a Parse; nil: none does. Messages that belong to no unit (COPY data that comes too late, Flush) go with the unit
 // behind them. Kind is NoUnit where there is none, or not five bytes of it; a message with a bad header ends the scan.
-func Scan(b []byte, unnamed []byte) Unit {
+func Scan(b []byte, begins func(name []byte) bool) Unit {
 	var u Unit
+	before := begins // of the unnamed statement none, once the unit has one of its own
 	for len(b)-u.Len >= wire.HeaderLen {
 		typ, body, err := wire.FrontendHeader(b[u.Len:])
 		if err != nil {
@@ -50,7 +51,13 @@ func Scan(b []byte, unnamed []byte) Unit {
 		}
 		u.Len += wire.HeaderLen + have
 		u.Missing = body - have
-		if u.take(typ, text, unnamed) {
+		if typ == wire.MsgParse && len(text) > 0 && text[0] == 0 {
+			before = nil
+		}
+		if typ == wire.MsgBind && !u.Begins {
+			u.Begins = bindsBegin(text, before, begins)
+		}
+		if u.take(typ, text) {
 			u.Whole = u.Missing == 0
 			return u
 		}
@@ -62,7 +69,7 @@ func Scan(b []byte, unnamed []byte) Unit {
 }
 
 // take adds a message to the unit and tells whether it is its last.
-func (u *Unit) take(typ byte, text, unnamed []byte) bool {
+func (u *Unit) take(typ byte, text []byte) bool {
 	switch typ {
 	case wire.MsgQuery:
 		u.Begins = u.Begins || VerbsOf(text).Has(Begin)
@@ -83,13 +90,21 @@ func (u *Unit) take(typ byte, text, unnamed []byte) bool {
 		if _, sql, ok := wire.CString(text); ok {
 			u.Begins = u.Begins || VerbsOf(sql).Has(Begin)
 		}
-	case wire.MsgBind:
-		u.Kind = BatchUnit
-		if len(unnamed) > 0 && !u.Begins {
-			u.Begins = VerbsOf(unnamed).Has(Begin)
-		}
-	case wire.MsgDescribe, wire.MsgExecute, wire.MsgClose:
+	case wire.MsgBind, wire.MsgDescribe, wire.MsgExecute, wire.MsgClose:
 		u.Kind = BatchUnit
 	}
 	return false
+}
+
+// bindsBegin tells whether a Bind is of a statement that opens a transaction block: of the unnamed one, or of one with a name.
+func bindsBegin(bind []byte, unnamed, named func(name []byte) bool) bool {
+	_, rest, _ := wire.CString(bind) // the portal
+	name, _, ok := wire.CString(rest)
+	switch {
+	case !ok:
+		return false // it is cut: nothing stands behind it
+	case len(name) == 0:
+		return unnamed != nil && unnamed(name)
+	}
+	return named != nil && named(name)
 }

@@ -11,7 +11,7 @@ func TestScan(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
 		cut        int    // so many bytes are missing at the end
-		unnamed    string // the text of the unnamed statement
+		begins     string // the name of the statement that opens a transaction block; - none
 		want       Unit
 	}{
 		{name: "nothing"},
@@ -26,8 +26,12 @@ func TestScan(t *testing.T) {
 		{name: "batch without Sync", text: `P "" "select 1" | B "" ""`, want: Unit{Kind: BatchUnit, Len: 30}},
 		{name: "batch cut in a message", text: `P "" "select 1" | B "" ""`, cut: 3, want: Unit{Kind: BatchUnit, Len: 27, Missing: 3}},
 		{name: "batch cut in a header", text: `P "" "select 1" | S`, cut: 2, want: Unit{Kind: BatchUnit, Len: 17}},
-		{name: "batch of an old statement", text: `B "" "" | E | S`, unnamed: "start transaction", want: Unit{Kind: BatchUnit, Len: 28, Whole: true, Begins: true}},
-		{name: "batch of another old statement", text: `B "" "" | E | S`, unnamed: "select 1", want: Unit{Kind: BatchUnit, Len: 28, Whole: true}},
+		{name: "batch of an old statement", text: `B "" "" | E | S`, want: Unit{Kind: BatchUnit, Len: 28, Whole: true, Begins: true}},
+		{name: "batch of another old statement", text: `B "" "" | E | S`, begins: "-", want: Unit{Kind: BatchUnit, Len: 28, Whole: true}},
+		{name: "batch of a new statement", text: `P "" "select 1" | B "" "" | E | S`, want: Unit{Kind: BatchUnit, Len: 45, Whole: true}},
+		{name: "batch of a named statement", text: `B "" "p" | E | S`, begins: "p", want: Unit{Kind: BatchUnit, Len: 29, Whole: true, Begins: true}},
+		{name: "batch of another named statement", text: `P "" "select 1" | B "" "q" | E | S`, begins: "p", want: Unit{Kind: BatchUnit, Len: 46, Whole: true}},
+		{name: "batch of a named statement behind a new one", text: `P "" "select 1" | B "" "p" | E | S`, begins: "p", want: Unit{Kind: BatchUnit, Len: 46, Whole: true, Begins: true}},
 		{name: "query within a batch ends it", text: `P "" "select 1" | Q "begin" | S`, want: Unit{Kind: BatchUnit, Len: 28, Whole: true, Begins: true}},
 		{name: "lone sync", text: `S | Q "begin"`, want: Unit{Kind: BatchUnit, Len: 5, Whole: true}},
 		{name: "describe, close", text: `D S "x" | C S "x" | S`, want: Unit{Kind: BatchUnit, Len: 8 + 8 + 5, Whole: true}},
@@ -43,7 +47,7 @@ func TestScan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Scan(b[:len(b)-c.cut], []byte(c.unnamed)); got != c.want {
+		if got := Scan(b[:len(b)-c.cut], func(name []byte) bool { return string(name) == c.begins }); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -66,8 +70,9 @@ func FuzzScan(f *testing.F) {
 		}
 		f.Add(b, []byte("begin"))
 	}
-	f.Fuzz(func(t *testing.T, b, unnamed []byte) {
-		u := Scan(b, unnamed)
+	f.Fuzz(func(t *testing.T, b, begins []byte) {
+		before := func(name []byte) bool { return string(name) == string(begins) }
+		u := Scan(b, before)
 		if u.Len < 0 || u.Len > len(b) || u.Missing < 0 || u.Missing > wire.MaxMessageLen {
 			t.Fatalf("%+v of %d bytes", u, len(b))
 		}
@@ -78,10 +83,10 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("%+v misses bytes, though there are %d", u, len(b))
 		}
 		if u.Whole {
-			if again := Scan(b[:u.Len], unnamed); again != u {
+			if again := Scan(b[:u.Len], before); again != u {
 				t.Fatalf("%+v, and without what follows %+v", u, again)
 			}
-			if again := Scan(b[:u.Len-1], unnamed); again.Whole {
+			if again := Scan(b[:u.Len-1], before); again.Whole {
 				t.Fatalf("%+v is whole without its last byte", again)
 			}
 		}
