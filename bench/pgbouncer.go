@@ -16,8 +16,8 @@ func pgbouncer(s *stage, port int, version string) ([]string, error) {
 	return []string{ini}, err
 }
 
-// bouncerIni asks of PgBouncer what Cancello is asked: the same pools and limits, and no line for each connection. The
-// backlog is what the others have: with its default of 128 part of a crowd would wait a second for a SYN.
+// bouncerIni asks of PgBouncer what Cancello is asked: the same pools and limits. Both have their line in the log for each
+// connection. The backlog is what the others have: with its default of 128 part of a crowd would wait a second for a SYN.
 func (s *stage) bouncerIni(port int, userlist, version string) string {
 	var b strings.Builder
 	b.WriteString("[databases]\n")
@@ -43,8 +43,6 @@ pool_mode = %s
 default_pool_size = %d
 max_client_conn = %d
 server_tls_sslmode = %s
-log_connections = 0
-log_disconnections = 0
 `, port, auth, userlist, mode, s.pool, s.clients, s.sslmode)
 	if s.prepared && sharesStatements(version) {
 		b.WriteString("max_prepared_statements = 200\n")

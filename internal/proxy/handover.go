@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,73 +20,87 @@ import (
 // errRefused: the engine did not let the client in, and the client has been told.
 var errRefused = errors.New("login refused")
 
-// handOver greets the client and gives its socket to the loop, with what the client sent ahead: it may pipeline its
-// first query with its startup packet, and then the socket is empty and epoll would never say a word. After an
-// error the socket is still the caller's.
-//
-// The loop itself writes the greeting, in the turn in which it adopts the socket: a client that has been greeted may
-// send a query and cancel it at once, and the loop must be able to look into its socket when that cancel comes.
-func (v *visit) handOver(c engine.Conn, greeting []byte) error {
-	fd, err := v.p.detach(v.raw)
-	if err != nil {
-		return err
-	}
-	first, whole := unread(v.r), len(greeting)
-	for len(greeting) > 0 {
-		if greeting, err = v.greet(c, fd, first, greeting); err == nil && len(greeting) > 0 {
-			err = v.pause()
-		}
-		if err != nil {
-			unix.Close(fd)
-			if v.sealed || len(greeting) < whole { // not wrapped: nothing more can be said in the middle of a message
-				err = fmt.Errorf("the client did not take its greeting: %v", err)
-			}
-			return err
-		}
-	}
-	v.raw.Close()
-	return nil
+// handOver is the way of a client's socket from its goroutine to the loop.
+type handOver struct {
+	conn  engine.Conn
+	first []byte // what the client sent ahead
+	rest  []byte // of the greeting
+	fd    int    // the loop's duplicate of the socket; -1: there is none yet
+	tried bool   // the socket was given some of the greeting
+	begun bool   // and took some
+	done  bool   // the loop has fd
+	err   error
 }
 
-// greet has the loop write what the socket takes of the greeting, and returns the rest. When there is none the loop
-// has fd.
-func (v *visit) greet(c engine.Conn, fd int, first, greeting []byte) (rest []byte, err error) {
-	type outcome struct {
-		rest []byte
-		err  error
-	}
-	result := make(chan outcome, 1)
-	if !v.p.loop.Post(func(time.Duration) {
-		if v.tls != nil && !v.sealed {
-			v.sealed = true // from here on the loop has v.tls
-			var err error
-			if greeting, err = v.tls.Sealed(greeting); err != nil {
-				result <- outcome{greeting, err}
-				return
+// newHandOver begins one. What the client sent ahead goes with it: it may pipeline its first query with its startup
+// packet, and then the socket is empty and epoll would never say a word.
+func (v *visit) newHandOver(c engine.Conn, greeting []byte) *handOver {
+	return &handOver{conn: c, first: unread(v.r), rest: greeting, fd: -1}
+}
+
+// handOver greets the client and gives its socket to the loop, as far as that has not been done. After an error the
+// socket is still the caller's.
+func (v *visit) handOver(h *handOver) error {
+	for !h.done && h.err == nil {
+		if h.tried {
+			if h.err = v.pause(); h.err != nil {
+				break
 			}
 		}
-		n, err := unix.Write(fd, greeting)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-			n, err = 0, nil
+		if err := v.p.onLoop(func(time.Duration) { v.greet(h) }); err != nil {
+			h.err = err
 		}
-		if n == len(greeting) {
-			adopt(v.p.loop, c, fd, v.tls, first)
+	}
+	if h.err == nil {
+		v.raw.Close()
+		return nil
+	}
+	if h.fd >= 0 {
+		unix.Close(h.fd)
+	}
+	if v.sealed || h.begun { // not wrapped: nothing more can be said in the middle of a message
+		return fmt.Errorf("the client did not take its greeting: %v", h.err)
+	}
+	return h.err
+}
+
+// greet writes what the socket takes of the greeting, on the loop, in the turn in which that adopts the socket: a client
+// that has been greeted may send a query and cancel it at once, and the loop must be able to look into its socket when that
+// cancel comes.
+func (v *visit) greet(h *handOver) {
+	if h.fd < 0 {
+		if h.fd, h.err = v.p.detach(v.raw); h.err != nil {
+			return
 		}
-		result <- outcome{greeting[max(n, 0):], err}
-	}) {
-		return greeting, sqlstate.AdminShutdown()
 	}
-	select {
-	case o := <-result:
-		return o.rest, o.err
-	case <-v.p.ended: // it has run by now, or never will
+	if v.tls != nil && !v.sealed {
+		v.sealed = true // from here on the loop has v.tls
+		if h.rest, h.err = v.tls.Sealed(h.rest); h.err != nil {
+			return
+		}
 	}
-	select {
-	case o := <-result:
-		return o.rest, o.err
-	default:
-		return greeting, sqlstate.AdminShutdown()
+	n, err := unix.Write(h.fd, h.rest)
+	switch {
+	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
+		n = 0
+	case err != nil:
+		h.err = err
+		return
 	}
+	h.tried, h.begun = true, h.begun || n > 0
+	if h.rest = h.rest[n:]; len(h.rest) == 0 {
+		adopt(v.p.loop, h.conn, h.fd, v.tls, h.first)
+		h.done = true
+	}
+}
+
+// onLoop runs f on the loop and waits until it has, which is soon: nothing there waits for anybody. The error says that it
+// never will.
+func (p *Proxy) onLoop(f func(now time.Duration)) error {
+	if p.Do(context.Background(), f) != nil {
+		return sqlstate.AdminShutdown()
+	}
+	return nil
 }
 
 // adopt gives a socket to the loop, with its TLS if it has one.

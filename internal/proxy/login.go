@@ -94,19 +94,19 @@ func (v *visit) enter(r engine.Request) error {
 	r.Conn, r.TLS = p.loop.Reserve(), tlsName(v.tls)
 	verdicts := make(chan engine.Verdict, 1)
 	l := engine.Login(p.ids.Add(1))
-	if !p.loop.Post(func(now time.Duration) {
-		p.own.logins[l] = verdicts
-		p.engine.LoginAsked(now, l, r)
-	}) {
-		return sqlstate.AdminShutdown()
+	verdict, h, err := v.ask(l, r, verdicts)
+	if err == nil && h == nil {
+		verdict, err = v.await(verdicts)
 	}
-	verdict, err := v.await(verdicts)
 	if err == nil && !verdict.OK {
 		v.say(verdict.Refusal)
 		err = errRefused
 	}
 	if err == nil {
-		err = v.handOver(r.Conn, greeting(verdict))
+		if h == nil {
+			h = v.newHandOver(r.Conn, greeting(verdict))
+		}
+		err = v.handOver(h)
 	}
 	if err != nil {
 		p.loop.Post(func(time.Duration) {
@@ -115,6 +115,27 @@ func (v *visit) enter(r engine.Request) error {
 		})
 	}
 	return err
+}
+
+// ask puts the question. Most of the time the engine answers at once; then the loop greets the client in the same breath,
+// and what is left of the hand-over is returned: each time that a goroutine and the loop wait for each other costs more
+// than all the rest of a login. Else h is nil and the verdict comes later.
+func (v *visit) ask(l engine.Login, r engine.Request, verdicts chan engine.Verdict) (verdict engine.Verdict, h *handOver, err error) {
+	begun := v.newHandOver(r.Conn, nil)
+	err = v.p.onLoop(func(now time.Duration) {
+		v.p.own.logins[l] = verdicts
+		v.p.engine.LoginAsked(now, l, r)
+		select {
+		case verdict = <-verdicts:
+			h = begun
+			if verdict.OK {
+				h.rest = greeting(verdict)
+				v.greet(h)
+			}
+		default:
+		}
+	})
+	return verdict, h, err
 }
 
 // await waits for the verdict, and for what may come first: the client going away, the end of its time.

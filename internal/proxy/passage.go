@@ -159,7 +159,7 @@ func (x *passage) introduce() error {
 	if err != nil {
 		return err
 	}
-	if err := x.handOver(x.request.Conn, ready); err != nil {
+	if err := x.handOver(x.newHandOver(x.request.Conn, ready)); err != nil {
 		unix.Close(fd)
 		return err
 	}
