@@ -234,7 +234,10 @@ func (t *turns) Admit(id engine.Login, v engine.Verdict) {
 // The rest of engine.Outside is not asked for here.
 
 // Carry is never called: nobody cancels.
-func (t *turns) Carry(engine.Order, engine.Server, engine.Means) {}
+func (t *turns) Carry(engine.Order, engine.Server, engine.Side) {}
+
+// CloseSide is never called.
+func (t *turns) CloseSide(engine.Side) {}
 
 // Go is never called.
 func (t *turns) Go(engine.Order, bool) {}

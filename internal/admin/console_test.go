@@ -122,7 +122,7 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 		},
 		Upstreams: []event.UpstreamState{
 			{Host: "db.example.com", Port: 5432, Addrs: []string{"10.0.0.1", "10.0.0.2"}, Entries: []string{"shop", "*"}, State: "up",
-				Servers: 3, Dialing: 1, Opened: 5, Fails: 1, TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256", Version: "18.4"},
+				Servers: 3, Dialing: 1, Sides: 2, Opened: 5, Fails: 1, TLS: "TLSv1.3/TLS_AES_128_GCM_SHA256", Version: "18.4"},
 			{Host: "/run/postgresql", Port: 5433, Entries: []string{"*"}, State: "failing", FailingAt: 40 * time.Second, LastError: "connection refused", Fails: 9, Key: "none"},
 			{Host: "new", Port: 1, Entries: []string{"other"}, State: "new"},
 		},

@@ -6,7 +6,7 @@ import (
 )
 
 func upstreamColumns() []column {
-	return columns("host", "#port", "addresses", "databases", "state", "failing_since", "last_error", "#servers", "#dialing", "#opened", "#fails",
+	return columns("host", "#port", "addresses", "databases", "state", "failing_since", "last_error", "#servers", "#dialing", "#side_connections", "#opened", "#fails",
 		"tls", "server_version", "key")
 }
 
@@ -22,7 +22,7 @@ func (c *Console) showUpstreams(ctx context.Context, t *table) error {
 	}
 	for _, u := range s.Upstreams {
 		t.add(u.Host, n(u.Port), orNil(strings.Join(u.Addrs, ", ")), strings.Join(u.Entries, ", "), u.State, when(u.FailingAt), orNil(u.LastError),
-			n(u.Servers), n(u.Dialing), int64(u.Opened), int64(u.Fails), orNil(u.TLS), orNil(u.Version), orNil(u.Key))
+			n(u.Servers), n(u.Dialing), n(u.Sides), int64(u.Opened), int64(u.Fails), orNil(u.TLS), orNil(u.Version), orNil(u.Key))
 	}
 	return nil
 }

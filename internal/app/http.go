@@ -50,7 +50,14 @@ func (a *App) HTTPAddr() net.Addr {
 
 // Snapshot tells what the pools are like, and what happened since the start.
 func (a *App) Snapshot(ctx context.Context) (event.Snapshot, error) {
-	return ask(ctx, a, a.engine.Snapshot)
+	return ask(ctx, a, func(now time.Duration) event.Snapshot {
+		s := a.engine.Snapshot(now)
+		for i := range s.Upstreams {
+			u := &s.Upstreams[i]
+			u.Sides = a.proxy.SideConnections(u.Host, u.Port)
+		}
+		return s
+	})
 }
 
 // ask asks the engine something, on the loop.

@@ -12,7 +12,7 @@ type Rung uint8
 // The rungs.
 const (
 	RungDisconnect Rung = iota // close the server's connection
-	RungSQL                    // a statement on a connection of its own
+	RungSQL                    // a statement on a connection beside
 	RungNone                   // let it run
 )
 

@@ -176,6 +176,8 @@ type Cancel struct {
 	Timeout     time.Duration // cancel_timeout: bound of one request's delivery and of the wait for its effect
 	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
 	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream
+	SideSize    int           // cancel_side_pool_size: connections for statements that cancel, per server address and login
+	SideIdle    time.Duration // cancel_side_idle_timeout: they are kept unused that long; 0 not at all
 	Keys        KeyPolicy     // client_keys
 	OnLoss      OnLoss        // on_client_loss
 	ClientLoss  time.Duration // client_loss_timeout: how long LossWaits waits; 0 no limit
@@ -192,7 +194,7 @@ func Default() Config {
 			Reset: Reset{Query: DiscardAll}, Check: Check{Query: EmptyQuery, Delay: 30 * time.Second}},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second,
 			ServerLife: time.Hour, LoginRetry: 15 * time.Second, Reserve: 5 * time.Second},
-		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16, ClientLoss: time.Minute},
+		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16, SideSize: 2, SideIdle: time.Minute, ClientLoss: time.Minute},
 		TLS:    TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}
 }

@@ -209,7 +209,7 @@ func TestValidate(t *testing.T) {
 		{"direct and prefer", func(c *Config) { c.Databases[0].TLS.Negotiation = Give(NegotiateDirect) }, []string{"needs sslmode = require"}},
 		{"zero value", func(c *Config) { *c = Config{} }, []string{
 			`unix_socket_mode = ""`, `default_pool_size = "0"`, `max_client_conn = "0"`, `server_connect_timeout = "0"`, `client_login_timeout = "0"`,
-			`server_login_retry = "0"`, `cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`, "listen is empty", "there is no database",
+			`server_login_retry = "0"`, `cancel_timeout = "0"`, `max_cancels_per_upstream = "0"`, `cancel_side_pool_size = "0"`, "listen is empty", "there is no database",
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

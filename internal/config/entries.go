@@ -43,7 +43,7 @@ func ofDatabase() []setting[Database] {
 // ofDatabaseCancel is what a database may say of its cancels.
 func ofDatabaseCancel() []setting[Database] {
 	return []setting[Database]{
-		{name: "cancel_fallback", about: "how a cancel ends what runs on a server that gave no usable cancel key: `sql` by a statement on a connection of its own, which is right only where one connection is one session of PostgreSQL; `disconnect` by closing the server's connection; `none` not at all. Several are tried in turn, as in `[\"sql\", \"disconnect\"]`. For `sql` a server is asked who it is when it is opened",
+		{name: "cancel_fallback", about: "how a cancel ends what runs on a server that gave no usable cancel key: `sql` by a statement on a connection beside (`cancel_side_pool_size`), which is right only where one connection is one session of PostgreSQL; `disconnect` by closing the server's connection; `none` not at all. Several are tried in turn, as in `[\"sql\", \"disconnect\"]`. For `sql` a server is asked who it is when it is opened",
 			absent: "disconnect", several: true, allowed: "sql, disconnect or none, or a list of them", refused: badLadder, text: func(d *Database) *string { return &d.Cancel.Fallback }},
 		{name: "cancel_sql", about: "the statement of `sql`: a preset, or one with `{pid}`, `{backend_start}` (UTC, as `YYYY-MM-DD HH24:MI:SS.US`), `{address}` and `{port}` (of the server), `{session_id}` in it; each becomes a text in quotes. It works if it returns a row that begins with `t`, or no rows at all",
 			absent: SQLPostgres, allowed: "postgresql, cockroachdb or a statement", refused: badStatement, text: func(d *Database) *string { return &d.Cancel.SQL }},

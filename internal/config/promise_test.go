@@ -14,6 +14,12 @@ func TestConnections(t *testing.T) {
 		t.Errorf("with users: %d clients, %d servers", clients, servers)
 	}
 
+	c.Databases[1].Cancel.Fallback = "sql,disconnect"
+	if _, servers := c.Connections(); servers != 20+10+20+c.Cancel.SideSize {
+		t.Errorf("with statements that cancel: %d servers", servers)
+	}
+	c.Databases[1].Cancel.Fallback = ""
+
 	c.Pool.Bounds.ReserveSize = 3
 	c.Users[0].Bounds.ReserveSize = Give(5)
 	_, before := c.Connections()

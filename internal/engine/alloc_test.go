@@ -20,7 +20,8 @@ func (nobody) Pause(Conn)                  {}
 func (nobody) Resume(Conn)                 {}
 func (nobody) Close(Conn, How)             {}
 func (nobody) Dial(Server, Target)         {}
-func (nobody) Carry(Order, Server, Means)  {}
+func (nobody) Carry(Order, Server, Side)   {}
+func (nobody) CloseSide(Side)              {}
 func (nobody) Go(Order, bool)              {}
 func (nobody) Admit(Login, Verdict)        {}
 func (nobody) Release(Ticket)              {}

@@ -16,7 +16,8 @@
 //     settle.go (when it is free, and what is done to it before it goes on), age.go, replication.go (clients that have one to
 //     themselves)
 //   - ends: departure.go (clients that leave), loss.go (servers that die), drain.go, hurry.go (server_fast_close)
-//   - a CancelRequest's way: cancel.go, order.go, fence.go, outcome.go; elsewhere.go (what another process read); fallback.go (without a usable key)
+//   - a CancelRequest's way: cancel.go, order.go, fence.go, outcome.go; elsewhere.go (what another process read);
+//     fallback.go and side.go (without a usable key)
 //   - time: timer.go; limits.go and alarm.go (clients that take long)
 //   - places: upstream.go, health.go, resolved.go (where servers are opened, and what is remembered of places that fail),
 //     upstreams.go (the same for people)

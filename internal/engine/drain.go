@@ -18,6 +18,7 @@ func (e *Engine) Drain(now time.Duration) {
 	}
 	e.draining = true
 	e.Resume(now, "") // who waits would wait for ever
+	e.closeSides()
 	for _, c := range append([]*client(nil), e.slots...) {
 		switch {
 		case c == nil:

@@ -27,6 +27,7 @@ type Engine struct {
 	quotas    quotas
 	census    census
 	orders    map[Order]*order
+	sides     map[sidePlace]*side
 	tallies   map[string]*event.Tally // by the name of the configured database
 	paused    map[string]bool         // by the name that clients ask for
 	pausedAll bool
@@ -35,6 +36,7 @@ type Engine struct {
 	spare      spare
 	lastServer Server
 	lastOrder  Order
+	lastSide   Side
 	timers     timers
 	alarms     alarms
 	draining   bool
@@ -57,7 +59,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
 		quotas: newQuotas(), census: newCensus(),
 		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{}, paused: map[string]bool{},
-		disabled: map[string]bool{},
+		disabled: map[string]bool{}, sides: map[sidePlace]*side{},
 	}
 }
 

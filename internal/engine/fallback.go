@@ -22,7 +22,7 @@ func (e *Engine) fallBack(o *order, why string) {
 		case rung == config.RungSQL && !o.srv.info.Known:
 			why += ", nor did it say who it is"
 		case rung == config.RungSQL:
-			o.by = BySQL
+			o.side = e.sideTo(o.srv)
 			e.carry(o)
 			return
 		case rung == config.RungNone:

@@ -3,7 +3,7 @@ package engine
 // raise puts up the fence of an order: from the word to write until EOF its server goes to nobody else and begins
 // nothing new, neither its client's next unit nor a query of our own.
 func (e *Engine) raise(o *order) {
-	if e.bug == BugNoFence || e.bug == BugNoFenceForSQL && o.by == BySQL {
+	if e.bug == BugNoFence || e.bug == BugNoFenceForSQL && o.side != nil {
 		return
 	}
 	o.fenced = true

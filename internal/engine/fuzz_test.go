@@ -373,7 +373,8 @@ func (z *fuzzed) Send(to Conn, p []byte)              { z.to(to, len(p)) }
 func (z *fuzzed) Pause(c Conn)                        { z.to(c, 0) }
 func (z *fuzzed) Resume(c Conn)                       { z.to(c, 0) }
 func (z *fuzzed) Dial(s Server, _ Target)             { z.dials = append(z.dials, s) }
-func (z *fuzzed) Carry(o Order, _ Server, _ Means)    { z.orders = append(z.orders, o) }
+func (z *fuzzed) CloseSide(Side)                      {}
+func (z *fuzzed) Carry(o Order, _ Server, _ Side)     { z.orders = append(z.orders, o) }
 func (z *fuzzed) Release(t Ticket)                    { z.tickets[t][0]++ }
 func (z *fuzzed) Wake(at time.Duration)               { z.wake = at }
 

@@ -11,7 +11,7 @@ import (
 type orderState uint8
 
 const (
-	inLine   orderState = iota // the upstream carries as many as it may
+	inLine   orderState = iota // its lane carries as many as it may
 	carrying                   // its connection is being opened; nothing is held back
 	retrying                   // that failed, it is tried again in a moment
 	going                      // written or about to be: the fence is up until EOF
@@ -39,9 +39,9 @@ type order struct {
 	lastWrite time.Duration // our last write to the server before goAt
 	tries     int
 
-	by       Means
-	rung     int  // of cancel_fallback that is tried next
-	settling bool // EOF was read, and the fence is kept a little longer
+	side     *side // over which a statement carries it; nil: it goes by a CancelRequest
+	rung     int   // of cancel_fallback that is tried next
+	settling bool  // EOF was read, and the fence is kept a little longer
 }
 
 // order cancels the unit that c's server works on; t is nil for a cancel of our own, which has a cause.
@@ -79,32 +79,44 @@ func (e *Engine) disconnect(o *order, why string) {
 
 func (o *order) become(s orderState) { o.state = s; o.step++ }
 
-// carry opens a connection for the order, when its upstream has room for it.
+// over is the side that a statement for the order goes over; zero: it goes by a CancelRequest.
+func (o *order) over() Side {
+	if o.side == nil {
+		return 0
+	}
+	return o.side.id
+}
+
+// carry opens a connection for the order, when its lane has room for it.
 func (e *Engine) carry(o *order) {
-	u := o.srv.upstream
-	if u.orders >= e.cfg.Cancel.PerUpstream {
+	if o.side != nil { // while it waited to be tried again its side may have been closed
+		o.side = e.sideTo(o.srv)
+	}
+	l, most := e.lane(o)
+	if l.orders >= most {
 		o.become(inLine)
-		u.waiting = append(u.waiting, o)
+		l.waiting = append(l.waiting, o)
 		return
 	}
-	u.orders++
+	l.orders++
 	o.become(carrying)
 	o.tries++
-	e.out.Carry(o.id, o.srv.id, o.by)
+	e.out.Carry(o.id, o.srv.id, o.over())
 }
 
 // carried: a connection that carried an order is done; the next in the line gets its place.
 func (e *Engine) carried(o *order) {
-	u := o.srv.upstream
-	u.orders--
-	e.carryOn(u)
+	l, most := e.lane(o)
+	l.orders--
+	e.carryOn(l, most)
+	e.sideLeft(o)
 }
 
 // carryOn carries the orders that waited, as many as there is room for.
-func (e *Engine) carryOn(u *upstream) {
-	for len(u.waiting) > 0 && u.orders < e.cfg.Cancel.PerUpstream {
-		next := u.waiting[0]
-		u.waiting = u.waiting[1:]
+func (e *Engine) carryOn(l *lane, most int) {
+	for len(l.waiting) > 0 && l.orders < most {
+		next := l.waiting[0]
+		l.waiting = l.waiting[1:]
 		if next.state == inLine {
 			e.carry(next)
 		}
@@ -300,7 +312,7 @@ func (e *Engine) orderTimedOut(o *order) {
 		e.settleOrder(o, event.Swallowed, "the unit still runs at cancel_timeout")
 		e.giveUp(o)
 	default:
-		if o.by == BySQL && o.sends == 0 {
+		if o.side != nil && o.sends == 0 {
 			e.fallBack(o, "the server gave no cancel key, and there was no way to it for the statement within cancel_timeout")
 			return
 		}

@@ -10,7 +10,7 @@ func (e *Engine) ended(o *order) {
 		if e.bug == BugIgnoreEOF {
 			o.lower()
 		}
-	case o.sends > 0 && o.by == BySQL && o.c.sess.WasCancelled(o.unit):
+	case o.sends > 0 && o.side != nil && o.c.sess.WasCancelled(o.unit):
 		e.settleOrder(o, event.SQL, "")
 	case o.sends > 0 && o.c.sess.WasCancelled(o.unit):
 		e.settleOrder(o, event.Cancelled, "")

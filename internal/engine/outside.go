@@ -25,6 +25,10 @@ type Server uint64
 // Carry it again when the last Carry has been answered by CancelDone.
 type Order uint64
 
+// Side names connections to one place over which statements cancel (cancel_fallback = sql). The engine mints it. Zero is
+// none: a CancelRequest goes on a connection of its own.
+type Side uint64
+
 // Login names one client that authenticated and waits for its Verdict. Outside mints it.
 type Login uint64
 
@@ -68,12 +72,18 @@ type Outside interface {
 	Close(c Conn, how How)
 	// Dial opens and logs in a server connection; answered by Dialed or DialFailed.
 	Dial(s Server, t Target)
-	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet (by a
-	// statement: nothing but a login); answered by CancelReady, or by CancelDone with NotSent, KeyShared or Refused.
-	Carry(o Order, s Server, by Means)
+	// Carry opens a connection to the very address of s, with the same encryption, and writes nothing yet; answered by
+	// CancelReady, or by CancelDone with NotSent, KeyShared or Refused. Over a side it is a connection of that side: one
+	// that rests, if it is clean and still there, else one more, logged in, so that there are never more than orders were
+	// ever on the side at a time.
+	Carry(o Order, s Server, over Side)
 	// Go follows CancelReady: true writes the CancelRequest and reads to EOF, or the statement and reads its reply,
-	// answered by CancelDone; false closes the connection unused and is not answered.
+	// answered by CancelDone; false closes the connection unused, or lets one of a side rest, and is not answered. When
+	// the answer to either has been read whole the side's connection rests before CancelDone is told.
 	Go(o Order, write bool)
+	// CloseSide closes the connections of a side that rest, and those in use when their orders are done with them.
+	// The side may be used again.
+	CloseSide(d Side)
 	// Admit answers LoginAsked and Passed. The verdict's slices belong to the caller of LoginAsked from then on.
 	Admit(l Login, v Verdict)
 	// Release closes the client's cancel connection with FIN. Exactly one for each ticket.
@@ -170,13 +180,4 @@ const (
 	KeyShared
 	// Refused: the server answered that it does not carry it out, or does not let us in to ask for it. Nothing was done.
 	Refused
-)
-
-// Means is how an order is carried.
-type Means uint8
-
-// The means.
-const (
-	ByKey Means = iota // a CancelRequest
-	BySQL              // a statement on a connection of its own (cancel_fallback = sql)
 )

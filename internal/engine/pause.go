@@ -23,6 +23,7 @@ func (e *Engine) Pause(now time.Duration, database string) bool {
 	} else {
 		e.paused[database] = true
 	}
+	e.closeSides()
 	e.together(func() {
 		for _, p := range e.poolsOf(database) {
 			p.paused = true
@@ -63,6 +64,7 @@ func (e *Engine) Reconnect(now time.Duration, database string) bool {
 	if !e.knows(database) {
 		return false
 	}
+	e.closeSides()
 	e.together(func() {
 		for _, p := range e.poolsOf(database) {
 			e.renew(p, "RECONNECT")

@@ -30,7 +30,11 @@ func (e *Engine) Reconfigure(now time.Duration, cfg config.Config) {
 	}
 	e.openHomes()
 	for _, name := range slices.Sorted(maps.Keys(e.upstreams)) {
-		e.carryOn(e.upstreams[name])
+		e.carryOn(&e.upstreams[name].lane, cfg.Cancel.PerUpstream)
+	}
+	e.closeSides()
+	for _, d := range e.sidesInOrder() {
+		e.carryOn(&d.lane, cfg.Cancel.SideSize)
 	}
 }
 

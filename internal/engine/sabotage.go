@@ -31,6 +31,7 @@ const (
 	BugNoFenceForSQL           // nothing keeps a server still while a statement that cancels is on its way
 	BugDisabledLetIn           // a disabled database lets clients in all the same
 	BugSolePooled              // the server of a replication client is given to others when that has left
+	BugSidesKept               // connections that statements cancel over are kept for good
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

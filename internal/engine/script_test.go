@@ -74,7 +74,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	}
 	for name, d := range map[string]*time.Duration{
 		"query-wait": &cfg.Timeouts.QueryWait, "connect": &cfg.Timeouts.ServerConnect, "idle": &cfg.Timeouts.ServerIdle,
-		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "resend": &cfg.Cancel.Resend,
+		"ghost": &cfg.Timeouts.ServerGhost, "cancel": &cfg.Cancel.Timeout, "side-idle": &cfg.Cancel.SideIdle, "resend": &cfg.Cancel.Resend,
 		"notify": &cfg.Timeouts.WaitNotify, "client-idle": &cfg.Limits.ClientIdle, "idle-tx": &cfg.Limits.IdleTransaction,
 		"loss": &cfg.Cancel.ClientLoss, "shutdown": &cfg.Timeouts.Shutdown, "query": &cfg.Limits.Query, "tx": &cfg.Limits.Transaction,
 	} {
@@ -92,6 +92,7 @@ func settings(t *testing.T, td *datadriven.TestData) config.Config {
 	}
 	td.MaybeScanArgs(t, "max-clients", &cfg.Pool.MaxClientConn)
 	td.MaybeScanArgs(t, "per-upstream", &cfg.Cancel.PerUpstream)
+	td.MaybeScanArgs(t, "side-size", &cfg.Cancel.SideSize)
 	var keys string
 	td.MaybeScanArgs(t, "keys", &keys)
 	cfg.Cancel.Keys = keyPolicies[keys]

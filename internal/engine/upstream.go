@@ -12,13 +12,12 @@ import (
 // upstream is one place of PostgreSQL, the cancels on their way to it, and whether servers can be had there. Pools of
 // several databases may share it.
 type upstream struct {
-	name    string
-	host    string
-	port    int
-	addrs   []string // that the host has, if it is a name that was looked up; nil: not known
-	orders  int
-	waiting []*order
-	dummy   string // why what it gives for keys is none; empty: as far as is known it is one
+	name  string
+	host  string
+	port  int
+	addrs []string // that the host has, if it is a name that was looked up; nil: not known
+	lane
+	dummy string // why what it gives for keys is none; empty: as far as is known it is one
 	health
 	opened
 }

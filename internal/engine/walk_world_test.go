@@ -271,7 +271,7 @@ func (m *model) Close(c Conn, how How) {
 
 func (m *model) Dial(s Server, _ Target) { m.dials = append(m.dials, s) }
 
-func (m *model) Carry(o Order, s Server, _ Means) {
+func (m *model) Carry(o Order, s Server, _ Side) {
 	for _, x := range m.servers {
 		if x.id == s {
 			m.orders = append(m.orders, &carried{id: o, server: x, state: "opening"})
@@ -324,5 +324,7 @@ func (m *model) Emit(e event.Event) {
 		}
 	}
 }
+
+func (m *model) CloseSide(Side) {}
 
 func (m *model) Wake(time.Duration) {}

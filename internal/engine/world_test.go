@@ -182,10 +182,16 @@ func (w *world) Dial(s Server, t Target) {
 	w.dials = append(w.dials, int(s))
 }
 
-func (w *world) Carry(o Order, s Server, by Means) {
-	w.say("carry o%d to s%d%s", o, s, map[Means]string{BySQL: " by a statement"}[by])
+func (w *world) Carry(o Order, s Server, over Side) {
+	by := ""
+	if over != 0 {
+		by = fmt.Sprintf(" by a statement, side %d", over)
+	}
+	w.say("carry o%d to s%d%s", o, s, by)
 	w.orders[o] = 'c'
 }
+
+func (w *world) CloseSide(d Side) { w.say("close side %d", d) }
 
 func (w *world) Go(o Order, write bool) {
 	if w.orders[o] = 'g'; !write {

@@ -16,6 +16,7 @@ type UpstreamState struct {
 	LastError string // of the failures in a row; empty: none
 	Servers   int    // open
 	Dialing   int
+	Sides     int    // connections over which statements cancel; not the engine's to know
 	Opened    uint64 // since the start
 	Fails     uint64 // dials that came to nothing, since the start
 	TLS       string // of the server opened last: version and cipher; empty: in clear, or none yet

@@ -29,7 +29,7 @@ func aSnapshot() (event.Snapshot, bool) {
 			CancelsGoing: 9, CancelsWaiting: 10,
 		}},
 		Upstreams: []event.UpstreamState{
-			{Host: "db1", Port: 5432, State: "up", Servers: 3, Opened: 5, Fails: 1},
+			{Host: "db1", Port: 5432, State: "up", Servers: 3, Sides: 2, Opened: 5, Fails: 1},
 			{Host: "db2", Port: 5433, State: "failing", LastError: "connection refused", Fails: 9},
 			{Host: "/run/postgresql", Port: 5432, State: "new"},
 		},
@@ -70,7 +70,7 @@ func TestMetrics(t *testing.T) {
 	if err := testutil.GatherAndCompare(r, want, "cancello_cancels_total", "cancello_cancels_under_way", "cancello_clients",
 		"cancello_draining", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
 		"cancello_server_connection_failures_total", "cancello_servers", "cancello_servers_closed_total", "cancello_servers_opened_total",
-		"cancello_upstream_up", "cancello_upstream_servers", "cancello_upstream_connection_failures_total"); err != nil {
+		"cancello_upstream_up", "cancello_upstream_servers", "cancello_upstream_side_connections", "cancello_upstream_connection_failures_total"); err != nil {
 		t.Error(err)
 	}
 }

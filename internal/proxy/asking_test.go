@@ -64,7 +64,7 @@ func TestServerProtocol(t *testing.T) {
 					if !got.info.HasKey || got.info.Extras != tt.extras {
 						t.Errorf("%+v", got.info)
 					}
-					w.on(func(time.Duration) { w.out.Carry(engine.Order(id+1), id+1, engine.ByKey) })
+					w.on(func(time.Duration) { w.out.Carry(engine.Order(id+1), id+1, 0) })
 					if d := next(t, w.done, "the cancel"); d.result != engine.Delivered {
 						t.Errorf("the cancel ended %v", d.result)
 					}
@@ -93,7 +93,7 @@ func TestSecondKey(t *testing.T) {
 	if got := w.connected(1, target(s)); got.info.PID == 7 || !got.info.HasKey {
 		t.Errorf("%+v", got.info)
 	}
-	w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 	next(t, w.done, "the cancel")
 	if all := s.Cancels(); len(all) != 1 || !all[0].Matched {
 		t.Errorf("cancels %+v", all)

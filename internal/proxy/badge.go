@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cancello/internal/config"
+	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
 )
 
@@ -102,6 +103,7 @@ type reply struct {
 	rows    bool     // there were to be rows
 	refused string   // SQLSTATE of an ErrorResponse; empty: none
 	tag     string
+	status  byte // of the transaction, as ReadyForQuery says; 0: none came
 }
 
 // did says whether a statement that cancels did so: it says t, or says nothing and doesn't say that it was none.
@@ -114,6 +116,9 @@ func (a reply) did() bool {
 	}
 	return !strings.HasSuffix(a.tag, " 0")
 }
+
+// unread says that the server closed the session for being idle before it had read the Query.
+func (a reply) unread() bool { return a.refused == sqlstate.CodeIdleSession && !a.rows && a.tag == "" }
 
 var errUnread = errors.New("it sent a row that cannot be read")
 
@@ -135,6 +140,9 @@ func (l *serverLogin) answer() (a reply, err error) {
 		}
 		switch typ {
 		case wire.MsgReadyForQuery:
+			if len(body) == 1 {
+				a.status = body[0]
+			}
 			return a, nil
 		case wire.MsgErrorResponse:
 			if a.refused = string(wire.ErrorField(body, 'C')); a.refused == "" {

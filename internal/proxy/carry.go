@@ -19,17 +19,22 @@ type order struct {
 	packet  []byte  // the CancelRequest; secret
 	sql     string  // the statement in its place; empty: none
 	errand  *errand // nil: it has a goroutine
+
+	side       *side // of a statement, with what follows
+	sideClosed int   // the side's, when this began
+	fit        sideFit
+	conn       *sideConn // nil: none is open yet
 }
 
 // carry starts an order. On the loop, inside a call of the engine: the answer comes later, whatever it is.
-func (p *Proxy) carry(id engine.Order, s engine.Server, by engine.Means) {
+func (p *Proxy) carry(id engine.Order, s engine.Server, over engine.Side) {
 	b := p.own.servers[s]
 	if b == nil { // gone, and its pid may already be another session's
 		p.refuse(id, engine.NotSent)
 		return
 	}
-	if by == engine.BySQL {
-		p.carrySQL(id, s, b)
+	if over != 0 {
+		p.carrySQL(id, s, b, over)
 		return
 	}
 	if p.shared(b) {
@@ -60,15 +65,15 @@ func (p *Proxy) refuse(id engine.Order, r engine.Result) {
 // deliver is the goroutine of one order: dial, say that it is ready, wait for the word, write, read to EOF.
 func (p *Proxy) deliver(id engine.Order, ord *order) {
 	ctx, cancel := context.WithTimeout(p.ctx, ord.timeout)
-	nc, hangUp, err := p.openOrder(ctx, ord.server)
+	o, err := p.openOrder(ctx, ord.server)
 	cancel()
 	if err != nil {
 		p.orderDone(id, engine.NotSent)
 		return
 	}
-	defer hangUp()
+	defer o.hangUp()
 	if p.mayWrite(id, ord) {
-		p.orderDone(id, ord.send(nc))
+		p.orderDone(id, ord.send(o.nc))
 	}
 }
 
@@ -114,29 +119,36 @@ func (ord *order) send(nc net.Conn) engine.Result {
 	return engine.Broken
 }
 
+// opened is a connection that was opened for an order.
+type opened struct {
+	nc     net.Conn
+	raw    net.Conn // under its TLS
+	hangUp func()   // is due
+}
+
 // openOrder connects to where the session of b is connected, and encrypts as it does. Its certificates may have been
 // replaced since it began: if the server's can't be verified with what the session was verified with, what holds now
 // is tried.
-func (p *Proxy) openOrder(ctx context.Context, b *backend) (nc net.Conn, hangUp func(), err error) {
-	nc, hangUp, err = p.openSame(ctx, b, b.tls)
+func (p *Proxy) openOrder(ctx context.Context, b *backend) (opened, error) {
+	o, err := p.openSame(ctx, b, b.tls)
 	var u *unverified
 	if now, _ := p.tls.Load().server(b.name); errors.As(err, &u) && now != nil && now.config != nil && now != b.tls {
 		return p.openSame(ctx, b, now)
 	}
-	return nc, hangUp, err
+	return o, err
 }
 
-// openSame dials the address of b, and no other that its name or its database may have, and begins TLS, unless secrets is nil. hangUp is due if there is no error.
-func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (nc net.Conn, hangUp func(), err error) {
+// openSame dials the address of b, and no other that its name or its database may have, and begins TLS, unless secrets is nil.
+func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (opened, error) {
 	d := dialer(b.network)
 	raw, err := d.DialContext(ctx, b.addr.Network(), b.addr.String())
 	if err != nil {
-		return nil, nil, err
+		return opened{}, err
 	}
 	unbind := p.bind(raw)
-	hangUp = func() { unbind(); raw.Close() }
+	hangUp := func() { unbind(); raw.Close() }
 	if secrets == nil {
-		return raw, hangUp, nil
+		return opened{raw, raw, hangUp}, nil
 	}
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		raw.SetDeadline(deadline)
@@ -144,7 +156,7 @@ func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (n
 	t, err := p.encrypt(ctx, raw, secrets, b.host, withTLS)
 	if err != nil {
 		hangUp()
-		return nil, nil, err
+		return opened{}, err
 	}
-	return t, hangUp, nil
+	return opened{t, raw, hangUp}, nil
 }

@@ -31,7 +31,7 @@ func TestCarry(t *testing.T) {
 				}
 			})
 			w.connected(1, target(s))
-			w.on(func(time.Duration) { w.out.Carry(9, 1, engine.ByKey) })
+			w.on(func(time.Duration) { w.out.Carry(9, 1, 0) })
 			if o := next(t, w.readied, "CancelReady"); o != 9 {
 				t.Errorf("CancelReady for order %d", o)
 			}
@@ -61,11 +61,11 @@ func TestNothingIsWrittenBeforeGo(t *testing.T) {
 	if s.Accepted() != 1 {
 		t.Fatal("a socket was opened ahead")
 	}
-	w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 	next(t, w.readied, "CancelReady")
 	w.on(func(time.Duration) { w.out.Go(1, false) })
 	// The next order's arrival at the server proves that the one before left nothing there.
-	w.on(func(time.Duration) { w.out.Carry(2, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(2, 1, 0) })
 	next(t, w.readied, "CancelReady")
 	w.on(func(time.Duration) { w.out.Go(2, true) })
 	if d := next(t, w.done, "CancelDone"); d != (gotDone{2, engine.Delivered}) {
@@ -81,18 +81,18 @@ func TestCarryToNobody(t *testing.T) {
 	w := start(t, newScript())
 	d := w.connected(1, target(s))
 
-	w.on(func(time.Duration) { w.out.Carry(1, 99, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(1, 99, 0) })
 	if d := next(t, w.done, "CancelDone"); d != (gotDone{1, engine.NotSent}) {
 		t.Errorf("for a server that never was: %+v", d)
 	}
 	s.Close() // nobody listens at the session's address any more
-	w.on(func(time.Duration) { w.out.Carry(2, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(2, 1, 0) })
 	if d := next(t, w.done, "CancelDone"); d != (gotDone{2, engine.NotSent}) {
 		t.Errorf("with nobody listening: %+v", d)
 	}
 	w.on(func(time.Duration) { w.out.Close(d.conn, engine.Now) })
 	next(t, w.script.closed, "the end of the connection")
-	w.on(func(time.Duration) { w.out.Carry(3, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(3, 1, 0) })
 	if d := next(t, w.done, "CancelDone"); d != (gotDone{3, engine.NotSent}) {
 		t.Errorf("for a server that has gone: %+v", d)
 	}
@@ -103,7 +103,7 @@ func TestServerThatGoesUnderAnOrder(t *testing.T) {
 	s := fake.NewServer(t, fake.Config{CancelDelay: 50 * time.Millisecond})
 	w := start(t, newScript())
 	d := w.connected(1, target(s))
-	w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 	s.Await(t, "the cancel arrives", func() bool { return len(s.Cancels()) == 1 })
 	w.on(func(time.Duration) { w.out.Close(d.conn, engine.Now) })
 	next(t, w.script.closed, "the end of the connection")

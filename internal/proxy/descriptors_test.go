@@ -91,7 +91,7 @@ func TestServersTakeNoReserve(t *testing.T) {
 	if n := len(srv.Sessions()); n != 1 {
 		t.Errorf("the server has seen %d sessions, want one", n)
 	}
-	w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+	w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 	if d := next(t, w.done, "the cancel"); d.result != engine.Delivered {
 		t.Errorf("the cancel was %v", d.result)
 	}

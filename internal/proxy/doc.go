@@ -21,7 +21,7 @@
 //   - A client that is refused before the engine hears of it is one LoginRefused; after that it is the engine's word.
 //   - SCRAM is bound to the certificate of the very connection, as its visit began with it (binding.go).
 //   - An order goes to the address that the session of its server is connected to, not to its name, and its socket
-//     is opened when the order comes, never ahead.
+//     is opened when the order comes, never ahead. One that a statement cancelled over is used again if it is clean (side.go).
 //   - Nothing that came in clear is taken for something that came encrypted, on either side. A handshake passes the gate
 //     as passwords do, but waits for its peer outside.
 //   - A connection keeps the TLS it began with; an order uses that of its server's session, then what is in force.

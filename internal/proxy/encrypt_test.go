@@ -102,7 +102,7 @@ func TestTLSToServers(t *testing.T) {
 				t.Errorf("the answer begins %q", g.bytes[:1])
 			}
 			// Its cancel goes the same way.
-			w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+			w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 			if d := next(t, w.done, "CancelDone"); d.result != engine.Delivered {
 				t.Errorf("the cancel ended %v", d.result)
 			}
@@ -125,7 +125,7 @@ func TestCancelAfterNewCertificates(t *testing.T) {
 	w := start(t, newScript(), withServerTLS(t, c))
 	w.connected(1, encrypting(s))
 	cancel := func(id engine.Order) engine.Result {
-		w.on(func(time.Duration) { w.out.Carry(id, 1, engine.ByKey) })
+		w.on(func(time.Duration) { w.out.Carry(id, 1, 0) })
 		return next(t, w.done, "CancelDone").result
 	}
 	use := func(authority *fake.Authority) {

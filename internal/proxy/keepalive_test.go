@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"cancello/internal/config"
-	"cancello/internal/engine"
 	"cancello/internal/pgtest/fake"
 
 	"golang.org/x/sys/unix"
@@ -89,7 +88,7 @@ func TestKeepalives(t *testing.T) {
 			if got := keptOf(t, s.Port()); got != tt.server {
 				t.Errorf("of a server: %+v, want %+v", got, tt.server)
 			}
-			w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+			w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 			next(t, w.done, "the end of the order")
 		})
 	}

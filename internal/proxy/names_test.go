@@ -95,7 +95,7 @@ func TestAddressesInTurn(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 	for i := range 4 {
-		w.on(func(time.Duration) { w.out.Carry(engine.Order(i+1), engine.Server(i+1), engine.ByKey) })
+		w.on(func(time.Duration) { w.out.Carry(engine.Order(i+1), engine.Server(i+1), 0) })
 		if d := next(t, w.done, "the end of the order"); d.result != engine.Delivered {
 			t.Errorf("result %v", d.result)
 		}
@@ -155,7 +155,7 @@ func TestAddressesAreFollowed(t *testing.T) {
 		if a := w.own.servers[1].addr.String(); !strings.HasPrefix(a, "127.0.0.1:") {
 			t.Errorf("the session is at %s", a)
 		}
-		w.out.Carry(1, 1, engine.ByKey)
+		w.out.Carry(1, 1, 0)
 	})
 	if d := next(t, w.done, "the end of the order"); d.result != engine.Delivered {
 		t.Errorf("result %v", d.result)

@@ -23,7 +23,10 @@ func (o outside) Dial(s engine.Server, t engine.Target) {
 }
 
 // Carry opens the connection for a cancel off the loop.
-func (o outside) Carry(id engine.Order, s engine.Server, by engine.Means) { o.p.carry(id, s, by) }
+func (o outside) Carry(id engine.Order, s engine.Server, over engine.Side) { o.p.carry(id, s, over) }
+
+// CloseSide closes connections over which statements cancel.
+func (o outside) CloseSide(d engine.Side) { o.p.closeSide(d) }
 
 // Go decides what becomes of an opened one. While it was opened another server may have come with the same key.
 func (o outside) Go(id engine.Order, write bool) {
@@ -35,6 +38,9 @@ func (o outside) Go(id engine.Order, write bool) {
 	if write && ord.sql == "" && o.p.shared(ord.server) {
 		write = false
 		o.p.refuse(id, engine.KeyShared)
+	}
+	if !write && ord.side != nil {
+		o.p.letRest(ord.side, ord.conn, ord.sideClosed)
 	}
 	switch {
 	case ord.errand == nil:

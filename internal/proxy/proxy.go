@@ -86,6 +86,7 @@ type Proxy struct {
 		tickets  map[engine.Ticket]chan<- struct{}
 		orders   map[engine.Order]*order
 		errands  map[*errand]struct{}
+		sides    map[engine.Side]*side
 		servers  map[engine.Server]*backend
 		serverOf map[engine.Conn]engine.Server
 		// asked is what upstreams are asked for that refuse more, by host and port as configured.
@@ -118,6 +119,7 @@ func New(s Settings) (*Proxy, error) {
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
 	p.own.orders = map[engine.Order]*order{}
 	p.own.errands = map[*errand]struct{}{}
+	p.own.sides = map[engine.Side]*side{}
 	p.own.servers = map[engine.Server]*backend{}
 	p.own.serverOf = map[engine.Conn]engine.Server{}
 	p.own.asked = map[string]asking{}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"slices"
@@ -9,13 +8,12 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/engine"
-	"cancello/internal/loop"
 	"cancello/internal/wire"
 )
 
-// carrySQL starts an order that goes by a statement: on a connection of its own, opened for it and closed behind it, to
-// where the session of b is connected. On the loop, inside a call of the engine.
-func (p *Proxy) carrySQL(id engine.Order, s engine.Server, b *backend) {
+// carrySQL starts an order that goes by a statement: over a connection of its side, to where the session of b is connected.
+// On the loop, inside a call of the engine.
+func (p *Proxy) carrySQL(id engine.Order, s engine.Server, b *backend, over engine.Side) {
 	t := b.target
 	for _, d := range p.config.Load().Databases { // who logs in, and what is said, may have changed since
 		if d.Name == t.Entry.Name {
@@ -34,8 +32,13 @@ func (p *Proxy) carrySQL(id engine.Order, s engine.Server, b *backend) {
 		t.Entry.Password = c.Password
 	}
 	t.Entry.Cancel.Protocol = config.Give(config.Protocol30)
+	d := p.sideOf(over, t)
+	ord := &order{
+		server: b, sql: sql, decided: make(chan bool, 1), timeout: p.config.Load().Cancel.Timeout,
+		side: d, sideClosed: d.closed, fit: sideFit{b.addr.String(), b.tls, t.Entry.Name, t.Database, t.User},
+	}
+	ord.conn = p.take(d, ord.fit)
 	b.orders++
-	ord := &order{server: b, sql: sql, decided: make(chan bool, 1), timeout: p.config.Load().Cancel.Timeout}
 	p.own.orders[id] = ord
 	p.running.Go(func() {
 		p.tell(id, ord, t)
@@ -46,32 +49,50 @@ func (p *Proxy) carrySQL(id engine.Order, s engine.Server, b *backend) {
 	})
 }
 
-// tell is the goroutine of such an order: dial, log in, say that it is ready, wait for the word, say the statement, read
-// its reply, which says that the signal has been sent.
+// tell is the goroutine of such an order: find a connection, say that it is ready, wait for the word, say the statement,
+// read its reply, which says that the signal has been sent.
 func (p *Proxy) tell(id engine.Order, ord *order, t engine.Target) {
 	ctx, cancel := context.WithTimeout(p.ctx, ord.timeout)
-	nc, hangUp, err := p.openOrder(ctx, ord.server)
-	if err != nil {
-		cancel()
-		p.orderDone(id, engine.NotSent)
+	defer cancel()
+	if ord.conn != nil && !p.still(ord.conn, ord.timeout) {
+		ord.conn.end()
+		ord.conn = nil
+	}
+	if ord.conn == nil {
+		var err error
+		if ord.conn, err = p.openSide(ctx, ord, t); err != nil {
+			p.sideDone(id, ord, notLetIn(err), false)
+			return
+		}
+	}
+	if !p.mayWrite(id, ord) {
+		if p.ctx.Err() != nil { // else the loop has let it rest
+			ord.conn.end()
+		}
 		return
 	}
-	defer hangUp()
-	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
-		nc.SetDeadline(deadline)
+	r, clean := p.say(ord)
+	if !clean {
+		ord.conn.end()
 	}
-	l := &serverLogin{p: p, ctx: ctx, nc: nc, r: bufio.NewReader(nc), target: t, secrets: ord.server.tls}
-	l.encrypted, _ = nc.(*loop.TLS)
-	err = l.run(asking{bare: true})
-	cancel()
-	if err != nil {
-		p.orderDone(id, notLetIn(err))
-		return
+	p.sideDone(id, ord, r, clean)
+}
+
+// sideDone tells the engine how an order ended. Its connection comes to rest first, where it is clean, so that the next
+// order can have it.
+func (p *Proxy) sideDone(id engine.Order, ord *order, r engine.Result, clean bool) {
+	told := p.loop.Post(func(now time.Duration) {
+		if clean {
+			p.letRest(ord.side, ord.conn, ord.sideClosed)
+		} else {
+			ord.side.open--
+		}
+		delete(p.own.orders, id)
+		p.engine.CancelDone(now, id, r)
+	})
+	if clean && !told {
+		ord.conn.end()
 	}
-	if p.mayWrite(id, ord) {
-		p.orderDone(id, ord.say(l))
-	}
-	_, _ = nc.Write(wire.AppendTerminate(nil))
 }
 
 // notLetIn is the result of a login that failed: it makes sense to try again only where the server didn't answer, or says
@@ -85,22 +106,25 @@ func notLetIn(err error) engine.Result {
 	return engine.NotSent
 }
 
-// say says the statement and reads what it did.
-func (ord *order) say(l *serverLogin) engine.Result {
-	l.nc.SetDeadline(time.Now().Add(ord.timeout))
-	n, err := l.nc.Write(wire.AppendQuery(nil, ord.sql))
+// say says the statement and reads what it did; clean: the connection is as it was before.
+func (p *Proxy) say(ord *order) (r engine.Result, clean bool) {
+	c := ord.conn
+	p.until(c, time.Now().Add(ord.timeout))
+	n, err := c.nc.Write(wire.AppendQuery(nil, ord.sql))
 	switch {
 	case err != nil && n == 0:
-		return engine.NotSent
+		return engine.NotSent, false
 	case err != nil:
-		return engine.Broken
+		return engine.Broken, false
 	}
-	a, err := l.answer()
+	a, err := c.answer()
 	switch {
+	case err != nil && a.unread():
+		return engine.NotSent, false
 	case err != nil:
-		return engine.Broken
+		return engine.Broken, false
 	case !a.did():
-		return engine.Refused
+		return engine.Refused, c.clean(a)
 	}
-	return engine.Delivered
+	return engine.Delivered, c.clean(a)
 }

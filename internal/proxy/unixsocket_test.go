@@ -169,7 +169,7 @@ func TestServersElsewhere(t *testing.T) {
 			if !w.connected(1, to).info.HasKey {
 				t.Error("no key")
 			}
-			w.on(func(time.Duration) { w.out.Carry(1, 1, engine.ByKey) })
+			w.on(func(time.Duration) { w.out.Carry(1, 1, 0) })
 			if d := next(t, w.done, "the end of the order"); d.result != engine.Delivered {
 				t.Errorf("result %v", d.result)
 			}

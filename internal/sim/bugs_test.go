@@ -39,6 +39,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"no fence for a statement that cancels", engine.BugNoFenceForSQL, "P1"},
 		{"let in to a disabled database", engine.BugDisabledLetIn, "P8"},
 		{"a walsender handed on", engine.BugSolePooled, "P4"},
+		{"connections kept that statements cancel over", engine.BugSidesKept, "P6"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

@@ -10,7 +10,6 @@ import (
 // order is one cancel on its way to a server.
 type order struct {
 	id      engine.Order
-	by      engine.Means
 	asker   *client   // whose request it is, where that is known: it was first carried as that was judged
 	counted []*ticket // that it went out for
 	conn    *conn     // of the server
@@ -24,28 +23,33 @@ type order struct {
 	goAt    time.Duration
 	upTill  time.Duration // when its fence has fallen at the latest, where it is kept longer than to EOF
 	unsure  bool          // who held the server is not known
+	side    *side         // that it goes over; nil: none, or it is done with it
+	sql     bool          // by a statement
+	reused  bool          // over a connection that rested
 	client  *client       // who held the server at go
 	unit    *unit         // and the client's earliest unfinished unit
 	last    int           // serial of the last unit sent to the server before go
+
+	sideClosed int // how often its side had been closed when it took a connection
 }
 
 // Carry opens a connection for a cancel.
-func (g *gate) Carry(id engine.Order, s engine.Server, by engine.Means) {
+func (g *gate) Carry(id engine.Order, s engine.Server, over engine.Side) {
 	w := g.w
 	k := g.servers[s]
 	if k == nil {
 		w.violate("contract", "cancel %d is to be carried to server %d, which is gone", id, s)
 	}
-	if w.pm.keyless && by == engine.ByKey {
+	if w.pm.keyless && over == 0 {
 		w.violate("contract", "cancel %d is to be carried to server %d, which gave no key", id, s)
 	}
-	if by == engine.BySQL && !w.k.statement {
+	if over != 0 && !w.k.statement {
 		w.violate("contract", "cancel %d is to be carried to server %d by a statement, which nobody allowed", id, s)
 	}
 	if old := g.orders[id]; old != nil && !old.done { // an order may go again once it is done
 		w.violate("contract", "order %d is carried twice at once", id)
 	}
-	o := &order{id: id, conn: k, asked: w.now, by: by, asker: g.judging}
+	o := &order{id: id, conn: k, asked: w.now, sql: over != 0, asker: g.judging}
 	if old := g.orders[id]; old != nil {
 		o.asker = old.asker
 	}
@@ -58,6 +62,11 @@ func (g *gate) Carry(id engine.Order, s engine.Server, by engine.Means) {
 	g.wire = append(g.wire, o)
 	w.checkCarries()
 	d := w.between(100*time.Microsecond, 5*time.Millisecond)
+	if o.sql && k != nil {
+		if o.reused = g.take(o, over, k.backend.addr); o.reused && !w.fault(w.k.badCarries/2) { // else it is found dead, and one is opened
+			d = w.between(0, 2*w.k.maxDelay)
+		}
+	}
 	switch {
 	case w.fault(w.k.badCarries / 4): // the path hangs
 		d = w.k.config.Cancel.Timeout
@@ -65,7 +74,7 @@ func (g *gate) Carry(id engine.Order, s engine.Server, by engine.Means) {
 	case w.fault(w.k.badCarries / 3):
 		w.faults.carries++
 		w.after(d, func() { g.carried(o, engine.NotSent) })
-	case by == engine.BySQL && w.fault(w.k.badCarries/3): // it does not let us in
+	case o.sql && w.fault(w.k.badCarries/3): // it does not let us in
 		w.faults.carries++
 		w.after(d, func() { g.carried(o, engine.Refused) })
 	default:
@@ -92,6 +101,7 @@ func (g *gate) carried(o *order, r engine.Result) {
 	} else {
 		o.onWire = false
 	}
+	g.giveBack(o, o.gone && (r == engine.Delivered || r == engine.Refused))
 	if r == engine.Refused { // nothing was done
 		for _, t := range o.counted {
 			t.wrote--
@@ -99,6 +109,7 @@ func (g *gate) carried(o *order, r engine.Result) {
 	}
 	g.w.tracef("order %d is done: %d", o.id, r)
 	g.enter(func() { g.m.CancelDone(g.w.now, o.id, r) })
+	g.checkRest()
 }
 
 // Go writes a CancelRequest, or drops it.
@@ -116,6 +127,7 @@ func (g *gate) Go(id engine.Order, write bool) {
 	w.tracef("engine: go %d %v", id, write)
 	if !write {
 		o.done = true
+		g.giveBack(o, true)
 		return
 	}
 	o.onWire = true
@@ -125,6 +137,13 @@ func (g *gate) Go(id engine.Order, write bool) {
 	way := w.between(w.k.minDelay, w.k.maxDelay) + w.between(0, 4*time.Millisecond)
 	s := &signal{order: o, c: o.client}
 	switch {
+	case o.reused && w.fault(w.k.badCarries/3): // it was dead, and the statement's first byte is refused
+		w.faults.carries++
+		for _, t := range o.counted {
+			t.wrote--
+		}
+		w.after(way, func() { g.carried(o, engine.NotSent) })
+		return
 	case w.fault(w.k.badCarries / 4): // reset; the signal may come, or not
 		w.faults.carries++
 		w.after(way, func() { g.carried(o, engine.Broken) })
@@ -142,7 +161,7 @@ func (g *gate) Go(id engine.Order, write bool) {
 	}
 	w.after(limit, func() { g.carried(o, engine.Broken) })
 	w.after(way, func() {
-		if o.by == engine.BySQL && (o.backend == nil || o.backend.state == bDead) { // nobody has that pid and that beginning
+		if o.sql && (o.backend == nil || o.backend.state == bDead) { // nobody has that pid and that beginning
 			w.after(w.between(w.k.minDelay, w.k.maxDelay), func() { g.carried(o, engine.Refused) })
 			return
 		}

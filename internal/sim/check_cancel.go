@@ -396,12 +396,12 @@ func (w *World) unitOf(t tag) *unit {
 	return c.units[t.unit-1]
 }
 
-// checkCarries sees how many orders are on their way at once.
+// checkCarries sees how many CancelRequests are on their way at once.
 func (w *World) checkCarries() {
 	n := 0
 	last := w.gate.wire[len(w.gate.wire)-1]
 	for _, o := range w.gate.wire {
-		if !o.done && (o.backend == nil || last.backend == nil || o.backend.host == last.backend.host) {
+		if !o.done && !o.sql && !last.sql && (o.backend == nil || last.backend == nil || o.backend.host == last.backend.host) {
 			n++
 		}
 	}

@@ -40,8 +40,9 @@ type gate struct {
 	dialing   [len(clientUsers)]int
 	soleDials [len(clientUsers)]int // of these, those for replication
 	orders    map[engine.Order]*order
-	judging   *client   // whose request is being judged
-	wire      []*order  // those under way, oldest first
+	judging   *client  // whose request is being judged
+	wire      []*order // those under way, oldest first
+	sides     map[engine.Side]*side
 	logins    []*client // by Login - 1
 	answers   []bool    // of logins
 
@@ -289,4 +290,5 @@ func (g *gate) drain() {
 	g.w.tracef("drain begins")
 	g.w.draining, g.drainAt = true, g.w.now
 	g.enter(func() { g.m.Drain(g.w.now) })
+	g.checkRest()
 }

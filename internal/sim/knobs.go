@@ -186,6 +186,11 @@ func (w *World) drawCancels(k *Knobs) {
 	if k.keyless = k.keyless || w.chance(0.04); k.keyless && w.chance(0.6) {
 		k.statement = true
 		c.Fallback = "sql,disconnect"
+		k.config.Cancel.SideSize = w.pick(1, 3)
+		k.config.Cancel.SideIdle = w.between(0, 2*time.Second)
+		if w.chance(0.3) {
+			k.config.Cancel.SideIdle = 0
+		}
 	}
 	if !k.keyless && w.chance(0.1) {
 		k.early = w.between(time.Millisecond, 30*time.Millisecond)

@@ -76,11 +76,11 @@ func (m *mutant) Closed(now time.Duration, c engine.Conn, err error) {
 	}
 }
 
-func (m *mutant) Carry(o engine.Order, s engine.Server, by engine.Means) {
+func (m *mutant) Carry(o engine.Order, s engine.Server, over engine.Side) {
 	if m.carry != nil {
 		s = m.carry(m, s)
 	}
-	m.Outside.Carry(o, s, by)
+	m.Outside.Carry(o, s, over)
 }
 
 // nextHost is a server at another host than s, as if a cancel went to the next one of a list.
@@ -167,6 +167,13 @@ func TestMutantsAreFound(t *testing.T) {
 		}}},
 		"a limit of cancels not heard of": {rule: "P6", m: mutant{reload: func(c *config.Config, first config.Config) {
 			c.Cancel.PerUpstream = first.Cancel.PerUpstream
+		}}},
+		"a side's size not heard of": {rule: "P6", tune: func(k *Knobs) {
+			k.keyless, k.statement, k.cancels, k.reloads = true, true, 0.8, 6
+			k.config.Databases[0].Cancel.Fallback = "sql,disconnect"
+			k.config.Cancel.SideSize = 3
+		}, m: mutant{reload: func(c *config.Config, first config.Config) {
+			c.Cancel.SideSize = first.Cancel.SideSize
 		}}},
 		"a close that is forgotten": {rule: "P5", m: mutant{close: func(m *mutant, c engine.Conn, how engine.How) {
 			if k := m.gate.find(c); k == nil || k.client == nil {

@@ -39,6 +39,7 @@ func (w *World) startPauses() {
 		}
 		w.tracef("pause %q", name)
 		g.enter(func() { g.paused = m.Pause(w.now, name) && !w.draining })
+		g.checkRest()
 		w.after(w.between(time.Millisecond, 100*time.Millisecond), func() {
 			w.tracef("resume")
 			g.paused = false

@@ -63,6 +63,10 @@ func (w *World) otherSettings() config.Config {
 	cfg.Timeouts.ServerGhost = w.between(0, 3*time.Second)
 	cfg.Timeouts.QueryWait = w.between(cfg.Timeouts.QueryWait/2, cfg.Timeouts.QueryWait)
 	cfg.Cancel.PerUpstream = w.pick(1, cfg.Cancel.PerUpstream)
+	if w.k.statement {
+		cfg.Cancel.SideSize = w.pick(1, cfg.Cancel.SideSize)
+		cfg.Cancel.SideIdle = w.between(0, 100*time.Millisecond)
+	}
 	if w.k.bounded {
 		w.otherBounds(&cfg)
 	}
