@@ -45,7 +45,7 @@ func (v *visit) authenticate(user string) error {
 			return err
 		}
 		if x.Costly() {
-			err = v.p.gate.through(v.ctx, step)
+			err = v.p.gate.through(v.context(), step)
 		} else {
 			err = step()
 		}

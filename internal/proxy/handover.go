@@ -119,8 +119,8 @@ func (v *visit) pause() error {
 	select {
 	case <-time.After(fullPause):
 		return nil
-	case <-v.ctx.Done():
-		return v.ctx.Err()
+	case <-v.context().Done():
+		return v.context().Err()
 	}
 }
 

@@ -15,6 +15,7 @@ type lobby struct {
 	limit int
 	mu    sync.Mutex
 	queue list.List // of *place, the first to go in front
+	over  bool      // nobody may wait for anything any more
 }
 
 // place is one connection's in the lobby.
@@ -23,6 +24,7 @@ type place struct {
 	element *list.Element // nil once it has left
 	told    chan struct{} // closed when it is evicted; nil for one that reads, whom its deadline tells
 	evicted bool
+	woken   bool
 }
 
 func newLobby(limit int) *lobby { return &lobby{limit: limit} }
@@ -34,9 +36,7 @@ func (l *lobby) enter(nc net.Conn) *place {
 	for l.queue.Len() >= l.limit {
 		l.evict()
 	}
-	pl := &place{nc: nc}
-	pl.element = l.queue.PushBack(pl)
-	return pl
+	return l.seat(&place{nc: nc}, l.queue.PushBack)
 }
 
 // linger takes a place for a connection that has been told to go. Nobody has to make room for it, least of all a
@@ -44,18 +44,42 @@ func (l *lobby) enter(nc net.Conn) *place {
 func (l *lobby) linger(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	pl := &place{nc: nc}
-	pl.element = l.queue.PushFront(pl)
-	return pl
+	return l.seat(&place{nc: nc}, l.queue.PushFront)
 }
 
 // wait is linger for a connection that reads nothing and has to be told when it is to go.
 func (l *lobby) wait(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	pl := &place{nc: nc, told: make(chan struct{})}
-	pl.element = l.queue.PushFront(pl)
+	return l.seat(&place{nc: nc, told: make(chan struct{})}, l.queue.PushFront)
+}
+
+// seat puts a place where it belongs, by one of the queue's methods.
+func (l *lobby) seat(pl *place, put func(any) *list.Element) *place {
+	pl.element = put(pl)
+	if l.over {
+		pl.wake()
+	}
 	return pl
+}
+
+// wake ends the wait of a place's goroutine.
+func (pl *place) wake() {
+	pl.nc.SetDeadline(longAgo)
+	if pl.told != nil && !pl.woken {
+		close(pl.told)
+	}
+	pl.woken = true
+}
+
+// close ends the waits of all who are in, and of all who come: the Proxy stops.
+func (l *lobby) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	for e := l.queue.Front(); e != nil; e = e.Next() {
+		e.Value.(*place).wake()
+	}
 }
 
 // leave gives the place up and says whether it had been taken away before.
@@ -103,8 +127,5 @@ func (l *lobby) evict() {
 	}
 	pl := l.queue.Remove(front).(*place)
 	pl.element, pl.evicted = nil, true
-	pl.nc.SetDeadline(longAgo)
-	if pl.told != nil {
-		close(pl.told)
-	}
+	pl.wake()
 }

@@ -147,8 +147,8 @@ func (v *visit) await(verdicts <-chan engine.Verdict) (engine.Verdict, error) {
 		return verdict, nil
 	case err := <-gone:
 		return engine.Verdict{}, err
-	case <-v.ctx.Done():
-		return engine.Verdict{}, v.ctx.Err()
+	case <-v.context().Done():
+		return engine.Verdict{}, v.context().Err()
 	}
 }
 

@@ -75,6 +75,7 @@ type Proxy struct {
 	cancel    context.CancelFunc
 	entrances []*entrance
 	arrivals  arrivals
+	readers   readers
 	running   sync.WaitGroup // every goroutine but the loop's
 	looping   sync.WaitGroup
 	failed    chan error    // of the loop; holds one
@@ -241,6 +242,7 @@ func (p *Proxy) UseTLS(t *TLS) { p.tls.Store(t.with(p.tls.Load())) }
 func (p *Proxy) Stop() {
 	p.cancel()
 	p.closeListeners()
+	p.lobby.close()
 	p.loop.Stop()
 	p.looping.Wait()
 	for e := range p.own.errands { // nobody else looks after them any more

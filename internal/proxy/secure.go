@@ -66,7 +66,7 @@ func (v *visit) requestedTLS() error {
 func (v *visit) handshake(read []byte) error {
 	v.mute = true
 	t := loop.ServerTLS(v.raw, read, v.secrets.clients)
-	if err := v.p.gate.through(v.ctx, func() error { return t.Shake(v.p.gate.outside) }); err != nil {
+	if err := v.p.gate.through(v.context(), func() error { return t.Shake(v.p.gate.outside) }); err != nil {
 		return v.handshakeFailed(err)
 	}
 	v.mute = false

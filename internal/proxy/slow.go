@@ -80,8 +80,8 @@ func (v *visit) sit(wait time.Duration, told <-chan struct{}) error {
 		return err
 	case <-told:
 		return nil
-	case <-v.ctx.Done():
-		return v.ctx.Err()
+	case <-v.context().Done():
+		return v.context().Err()
 	}
 }
 

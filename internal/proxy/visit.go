@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
+	"syscall"
 	"time"
 
 	"cancello/internal/config"
@@ -14,50 +16,47 @@ import (
 	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
+
+	"golang.org/x/sys/unix"
 )
 
 // visit is one accepted connection until it is closed or handed to the loop. Its goroutine owns it.
 type visit struct {
-	p        *Proxy
-	raw      net.Conn  // the socket
-	nc       net.Conn  // what is spoken through: the socket, or tls
-	tls      *loop.TLS // nil in clear
-	secrets  *TLS      // as they were when the visit began
-	mute     bool      // nothing can be said: a handshake is not over, or failed
-	sealed   bool      // the greeting was made into records
-	r        *bufio.Reader
-	remote   string
-	keys     config.Override[config.KeyPolicy] // client_keys of where it connected to
-	began    time.Time
-	limit    time.Duration // client_login_timeout as it was when the visit began
-	deadline time.Time
-	ctx      context.Context // ends at the deadline, or with the Proxy
-	short    error           // its descriptor is one of those kept for cancels
-	user     string          // it asks to be, once it has said so
-	database string          // it asks for
-	told     bool            // its refusal was emitted
-	in       bool            // it counts among those that arrive no more
-	asked    []byte          // the last packet, whole
-	proven   bool            // the client was asked for a proof of who it is
-	long     bool            // its protocol has long keys
-	guest    *Guest          // it asked for the console, and may speak to it
+	p         *Proxy
+	raw       net.Conn  // the socket
+	nc        net.Conn  // what is spoken through: the socket, or tls
+	tls       *loop.TLS // nil in clear
+	secrets   *TLS      // as they were when the visit began
+	mute      bool      // nothing can be said: a handshake is not over, or failed
+	sealed    bool      // the greeting was made into records
+	r         *bufio.Reader
+	remote    string
+	keys      config.Override[config.KeyPolicy] // client_keys of where it connected to
+	began     time.Time
+	limit     time.Duration // client_login_timeout as it was when the visit began
+	deadline  time.Time
+	ctx       context.Context // see context
+	cancelled context.CancelFunc
+	short     error  // its descriptor is one of those kept for cancels
+	user      string // it asks to be, once it has said so
+	database  string // it asks for
+	told      bool   // its refusal was emitted
+	in        bool   // it counts among those that arrive no more
+	asked     []byte // the last packet, whole
+	proven    bool   // the client was asked for a proof of who it is
+	long      bool   // its protocol has long keys
+	guest     *Guest // it asked for the console, and may speak to it
 }
 
-// receive is the life of one accepted connection, on a listener with such keys.
+// receive is the life of one accepted connection, on a listener with such keys. What only a login needs, a cancel does
+// not pay for: there may be many.
 func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
-	unbind := p.bind(nc)
-	defer unbind()
-	p.keepClient(nc)
-	v := &visit{p: p, raw: nc, nc: nc, r: bufio.NewReader(nc), remote: remoteName(nc), keys: keys, began: time.Now()}
-	v.short = p.fds.mayStay(nc)
+	v := &visit{p: p, raw: nc, nc: nc, r: p.readers.get(nc), remote: remoteName(nc), keys: keys, began: time.Now()}
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
-	var cancel context.CancelFunc
-	v.ctx, cancel = context.WithDeadline(p.ctx, v.deadline)
-	defer cancel()
+	defer v.over()
 	v.setDeadline()
 
-	defer v.arrived()
 	pl := p.lobby.enter(nc)
 	passed, interrupted := p.arrivals.hear(nc, func() error { _, err := v.r.Peek(1); return err })
 	if passed {
@@ -78,23 +77,50 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	switch {
 	case errors.Is(err, wire.ErrMalformedCancel):
 		v.malformed(err)
+		v.part()
 	case err != nil:
 		v.refuse(err)
+		v.hangUp()
 	case s.Kind == wire.CancelRequest:
 		v.arrived()
 		v.cancel(s)
-	default:
-		switch err := v.login(s); {
-		case err != nil:
-			v.refuse(err)
-		case v.guest != nil:
-			v.arrived()
-			v.welcome()
-		default:
-			return // the loop has it
-		}
+		v.part()
+	case !v.stay(s):
+		v.hangUp()
 	}
-	v.hangUp()
+}
+
+// stay takes one that wants a session to its end, or to the loop: then true.
+func (v *visit) stay(s wire.Startup) bool {
+	defer v.p.bind(v.raw)()
+	v.p.keepClient(v.raw)
+	v.short = v.p.fds.mayStay(v.raw)
+	switch err := v.login(s); {
+	case err != nil:
+		v.refuse(err)
+	case v.guest != nil:
+		v.arrived()
+		v.welcome()
+	default:
+		return true
+	}
+	return false
+}
+
+// context ends at the deadline, or with the Proxy. It is made when it is asked for.
+func (v *visit) context() context.Context {
+	if v.ctx == nil {
+		v.ctx, v.cancelled = context.WithDeadline(v.p.ctx, v.deadline)
+	}
+	return v.ctx
+}
+
+// over ends the visit.
+func (v *visit) over() {
+	v.arrived()
+	if v.cancelled != nil {
+		v.cancelled()
+	}
 }
 
 // arrived says that the visit is in, or ends.
@@ -201,6 +227,43 @@ func (v *visit) hangUp() {
 	if v.p.ctx.Err() == nil {
 		io.CopyN(io.Discard, v.raw, lingerBytes)
 	}
+}
+
+// part closes the connection of a cancel: at once, where nothing is left in it that would make a reset of the close, and
+// nothing has to be said. Whoever sends something still then is where PostgreSQL would have put it.
+func (v *visit) part() {
+	if v.tls == nil && v.r.Buffered() == 0 && queued(v.raw) == 0 {
+		v.p.readers.put(v.r)
+		v.raw.Close()
+		return
+	}
+	v.hangUp()
+}
+
+// queued is how many bytes the kernel has of a connection that nobody has read.
+func queued(nc net.Conn) (n int) {
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) // it fails when nc is closed
+		}
+	}
+	return n
+}
+
+// readers are the buffers of visits that are over, for those to come.
+type readers struct{ pool sync.Pool }
+
+func (r *readers) get(nc net.Conn) *bufio.Reader {
+	if b, ok := r.pool.Get().(*bufio.Reader); ok {
+		b.Reset(nc)
+		return b
+	}
+	return bufio.NewReader(nc)
+}
+
+func (r *readers) put(b *bufio.Reader) {
+	b.Reset(nil) // what it held is no longer kept alive by it
+	r.pool.Put(b)
 }
 
 // malformed records a CancelRequest that no key can be read from. Nothing is said to its sender.
