@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,7 @@ type cancelPlan struct {
 	crowd    int           // queries that run, and cancels at once
 	watchers int           // clients beside the crowd that nobody cancels
 	forged   time.Duration // of forged requests, to each target
+	only     string        // the part to be measured; empty: all
 }
 
 // cancelArgs are the flags of `bench cancel`.
@@ -39,6 +41,7 @@ func parseCancelArgs(args []string) (cancelArgs, error) {
 	f.IntVar(&a.plan.rounds, "rounds", a.plan.rounds, "interleaved rounds; each gives a pair")
 	f.IntVar(&a.plan.each, "cancels", a.plan.each, "cancels in a round, one at a time")
 	f.IntVar(&a.plan.crowd, "crowd", a.plan.crowd, "cancels at once on as many running queries")
+	f.StringVar(&a.plan.only, "only", "", "one part: clear (with the crowd), TLS or forged")
 	if err := f.Parse(args); err != nil {
 		return cancelArgs{}, err
 	}
@@ -50,6 +53,8 @@ func parseCancelArgs(args []string) (cancelArgs, error) {
 		return cancelArgs{}, fmt.Errorf("what is %q? There are only flags: see -help", f.Arg(0))
 	case a.plan.rounds < 1 || a.plan.each < 1:
 		return cancelArgs{}, errors.New("-rounds and -cancels must be at least 1")
+	case a.plan.only != "" && !slices.Contains([]string{"clear", "TLS", "forged"}, a.plan.only):
+		return cancelArgs{}, fmt.Errorf("-only %q: give clear, TLS or forged", a.plan.only)
 	case a.plan.crowd < 1 || a.plan.crowd > 1000:
 		return cancelArgs{}, errors.New("-crowd must be between 1 and 1000: each is a connection to PostgreSQL by each way")
 	}
@@ -84,8 +89,14 @@ func benchCancel(ctx context.Context, a cancelArgs) (err error) {
 	r := cancelResult{Began: time.Now().UTC(), Machine: machine(), Go: runtime.Version(), PostgreSQL: install.Version, Plan: a.plan.told()}
 	r.LoadBefore = loadAverage()
 	b := cancelBench{plan: a.plan, program: a.cancello, cluster: cluster, pair: pair, result: &r}
-	for _, part := range []func(context.Context) error{b.inClear, b.overTLS, b.forgeries} {
-		if err := part(ctx); err != nil {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"clear", b.inClear}, {"TLS", b.overTLS}, {"forged", b.forgeries}} {
+		if a.plan.only != "" && a.plan.only != part.name {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
+	"cancello/internal/key"
 	"cancello/internal/wire"
 )
 
@@ -13,11 +14,10 @@ import (
 // sent on it (protocol-flow-canceling-requests). The client's own socket is drained first, so that what it sent
 // before the request has been seen when the request is judged.
 func (v *visit) cancel(s wire.Startup) {
-	if d, ok := v.foreign(s); ok {
-		v.forward(s, d)
+	p := v.p
+	if _, _, ours := key.Split(s.PID); !ours && v.foreign(s) {
 		return
 	}
-	p := v.p
 	t := engine.Ticket(p.ids.Add(1))
 	if user, ended, known := p.guests.cancel(s.PID, s.Key); known {
 		settled := event.CancelSettled{

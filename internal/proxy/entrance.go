@@ -125,5 +125,5 @@ func (p *Proxy) Receive(ln net.Listener, nc net.Conn) {
 // admit begins the visit of an accepted connection.
 func (p *Proxy) admit(e *entrance, nc net.Conn) {
 	p.arrivals.enter(nc, e.Listener)
-	p.running.Go(func() { p.receive(nc, e.place.Keys) })
+	p.receiveSoon(handful{e, nc})
 }

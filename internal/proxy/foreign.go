@@ -9,17 +9,17 @@ import (
 	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
-	"cancello/internal/key"
 	"cancello/internal/wire"
 )
 
-// foreign tells whether a CancelRequest can be for a server whose own key a client holds (client_keys = upstream), and
-// of which entry: its pid is none that we give out.
-func (v *visit) foreign(s wire.Startup) (config.Database, bool) {
-	if _, _, ours := key.Split(s.PID); ours {
-		return config.Database{}, false
+// foreign forwards a CancelRequest that may be for a server whose own key a client holds (client_keys = upstream): its pid
+// is none that we give out. False: it is none of those.
+func (v *visit) foreign(s wire.Startup) bool {
+	d, ok := v.p.config.Load().ForeignKeys()
+	if ok {
+		v.forward(s, d)
 	}
-	return v.p.config.Load().ForeignKeys()
+	return ok
 }
 
 // forward passes a CancelRequest on as it came, and waits for the end of its connection.

@@ -168,7 +168,7 @@ func FuzzTLSRecords(f *testing.F) {
 
 // sendCut sends b in two pieces, the first of cut bytes at most, and waits until the other side closes. That it does not
 // is the failure.
-func sendCut(t *testing.T, addr string, b []byte, cut int) {
+func sendCut(t testing.TB, addr string, b []byte, cut int) {
 	t.Helper()
 	nc, err := net.Dial("tcp", addr)
 	if err != nil {

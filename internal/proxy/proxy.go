@@ -76,6 +76,7 @@ type Proxy struct {
 	entrances []*entrance
 	arrivals  arrivals
 	readers   readers
+	hands     hands
 	running   sync.WaitGroup // every goroutine but the loop's
 	looping   sync.WaitGroup
 	failed    chan error    // of the loop; holds one
@@ -104,6 +105,7 @@ func New(s Settings) (*Proxy, error) {
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.onWire.free.L = &p.onWire.mu
 	p.arrivals.init()
+	p.hands.next = make(chan handful)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.keys.Store(s.Keys)

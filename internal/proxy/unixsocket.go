@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"strconv"
@@ -153,6 +154,10 @@ func groupID(name string) (int, error) {
 
 // remoteName is where a connection comes from, for people: one over a Unix socket has no address, but a process.
 func remoteName(nc net.Conn) string {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		at := tcp.AddrPort() // which is as the address would word it, but cheaper
+		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
+	}
 	c, ok := nc.(*net.UnixConn)
 	if !ok {
 		return nc.RemoteAddr().String()
