@@ -220,3 +220,20 @@ func endInOrder(t *testing.T, p *os.Process) {
 		t.Fatal(err)
 	}
 }
+
+// A pool that is all with replication clients has no place for others, who are told so at query_wait_timeout; and it has
+// one as soon as one of those leaves.
+func TestLoginBehindReplication(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, majors[len(majors)-1])
+	g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "")}, mode: "transaction", size: 1, set: []string{"query_wait_timeout=1s"}})
+	cl, _, _ := walsender(t, g, "postgres", "replication", "database")
+	if e := denied(t, g, "postgres", "postgres"); e.Field('C') != "53300" {
+		t.Error(errorText(e))
+	}
+	cl.send(fake.Msg('X'))
+	cl.ended()
+	if got := login(t, g.Addr(), "postgres", "postgres").value("SELECT 1"); got != "1" {
+		t.Errorf("SELECT 1 is %q", got)
+	}
+}

@@ -32,7 +32,7 @@ func (e *Engine) clockIn(c *client) {
 		return
 	}
 	c.clock.running, c.clock.counted, c.clock.unitAt = true, c.sess.Ended(), e.now
-	if c.sess.Tx() == 'I' {
+	if c.sess.Tx() == 'I' && (e.bug != BugTxKeepsClock || c.clock.txAt == 0) {
 		c.clock.txAt = e.now
 	}
 	e.attend(c)
@@ -60,7 +60,9 @@ func (e *Engine) clockOut(c *client) {
 	}
 	if c.sess.Tx() == 'I' {
 		t.Transaction.Observe(e.now - k.txAt)
-		k.txAt = e.now
+		if e.bug != BugTxKeepsClock {
+			k.txAt = e.now
+		}
 	}
 	k.running = c.sess.Begun() > c.sess.Ended()
 }

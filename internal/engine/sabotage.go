@@ -29,6 +29,7 @@ const (
 	BugStartupKept             // a server goes on with the unreported startup values of another client
 	BugSettleIgnored           // the fence falls with EOF, whatever cancel_settle says
 	BugNoFenceForSQL           // nothing keeps a server still while a statement that cancels is on its way
+	BugTxKeepsClock            // transaction_timeout counts from the first transaction on
 	BugDisabledLetIn           // a disabled database lets clients in all the same
 	BugSolePooled              // the server of a replication client is given to others when that has left
 	BugSidesKept               // connections that statements cancel over are kept for good

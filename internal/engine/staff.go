@@ -85,9 +85,10 @@ func (e *Engine) overdue(p *pool) bool {
 	return ok && at <= e.now
 }
 
-// reserveAt is when the first of those who wait, and have no server on its way, may have one of the reserve.
+// reserveAt is when the first of those who wait, and have no server on its way, may have one of the reserve. While a
+// replication client waits for room in the pool there is none: what was opened would be closed for that one again.
 func (p *pool) reserveAt() (at time.Duration, ok bool) {
-	if p.share.Reserve == 0 || !p.Spare() {
+	if p.share.Reserve == 0 || !p.Spare() || len(p.sole) > 0 {
 		return 0, false
 	}
 	c, waits := p.Line.At(max(p.Dialing-p.stale-p.aside-len(p.logins), 0) + p.Checking)

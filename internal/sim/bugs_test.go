@@ -37,6 +37,7 @@ func TestBugsAreFound(t *testing.T) {
 		{"a failing upstream chosen", engine.BugFailingChosen, "P5"},
 		{"the fence of an early closer falls at once", engine.BugSettleIgnored, "P1"},
 		{"no fence for a statement that cancels", engine.BugNoFenceForSQL, "P1"},
+		{"transaction_timeout counts from the first transaction on", engine.BugTxKeepsClock, "P5"},
 		{"let in to a disabled database", engine.BugDisabledLetIn, "P8"},
 		{"a walsender handed on", engine.BugSolePooled, "P4"},
 		{"connections kept that statements cancel over", engine.BugSidesKept, "P6"},

@@ -16,6 +16,7 @@
 //
 // Invariants: no goroutine, no clock, no map iteration. The same seed gives the same trace, byte for byte.
 //
-// Limits: one engine, one database, of which some worlds have several hosts that fail and come back (hosts.go); authentication and TLS are not modelled (a login is one event); SQL is
-// the tagged language of sql.go; PostgreSQL's pid reuse is left out.
+// Limits: one engine, one database, of which some worlds have several hosts that fail and come back (hosts.go), and some
+// clients that replicate (replication.go); authentication and TLS are not modelled (a login is one event); SQL is the tagged
+// language of sql.go; PostgreSQL's pid reuse is left out.
 package sim

@@ -20,8 +20,8 @@ func TooManyUserClients(user string, limit int) Error {
 	return e
 }
 
-// NoRoomForServer: a client's login waited for a server that may not be opened, because a limit of servers in all pools
-// of its database or user, named by setting, is reached.
+// NoRoomForServer: a client's login waited for a server that may not be opened, because a limit of servers, of its
+// pool or of all pools of its database or user, named by setting, is reached.
 func NoRoomForServer(setting string, limit int) Error {
 	e := New(SeverityFatal, CodeTooManyConnections, "no server connection could be opened within query_wait_timeout")
 	e.Detail = "There are as many as " + setting + " = " + strconv.Itoa(limit) + " lets there be, and none of them is idle."
