@@ -45,7 +45,7 @@ func (v *visit) authenticate(user string) error {
 			return err
 		}
 		if x.Costly() {
-			err = v.p.gate.through(v.context(), step)
+			err = v.p.gate.through(v.context(), ofLogins, func(func(func())) error { return step() })
 		} else {
 			err = step()
 		}

@@ -153,7 +153,7 @@ func (p *Proxy) openSame(ctx context.Context, b *backend, secrets *serverTLS) (o
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		raw.SetDeadline(deadline)
 	}
-	t, err := p.encrypt(ctx, raw, secrets, b.host, withTLS)
+	t, err := p.encrypt(ctx, raw, secrets, b.host, withTLS, ofOrders)
 	if err != nil {
 		hangUp()
 		return opened{}, err

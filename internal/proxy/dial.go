@@ -135,7 +135,7 @@ func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		nc.SetDeadline(deadline)
 	}
-	if encrypted, err = p.encrypt(ctx, nc, secrets, t.Host, w); err != nil {
+	if encrypted, err = p.encrypt(ctx, nc, secrets, t.Host, w, ofLogins); err != nil {
 		hangUp()
 		return nil, nil, nil, err
 	}

@@ -23,14 +23,14 @@
 //   - An order goes to the address that the session of its server is connected to, not to its name, and its socket
 //     is opened when the order comes, never ahead. One that a statement cancelled over is used again if it is clean (side.go).
 //   - Nothing that came in clear is taken for something that came encrypted, on either side. A handshake passes the gate
-//     as passwords do, but waits for its peer outside.
+//     as passwords do, but in a line of its own (gate.go), and waits for its peer outside.
 //   - A connection keeps the TLS it began with; an order uses that of its server's session, then what is in force.
 //   - Lengths are judged before anything is allocated.
 //
 // Descriptors: the reserve highest numbers are for cancels alone (descriptors.go): who else gets one of them gives it back.
 //
-// Limits: at most maxSilent connections without a complete startup packet (the oldest gives way to a new one, so that
-// cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
+// Limits: at most maxSilent connections without a complete startup packet (the oldest from where most came gives way
+// to a new one, so that cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
 // ReadyForQuery; failed_login_delay for who comes from where logins failed (slow.go), a cancel never; lingerBytes and
 // lingerTime after a FIN.
 package proxy

@@ -55,7 +55,7 @@ func otherWay(err error) bool {
 }
 
 // encrypt begins TLS on nc, a connection to the host configured as such; nil where the server declines and w lets it.
-func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, host string, w way) (*loop.TLS, error) {
+func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, host string, w way, of line) (*loop.TLS, error) {
 	if w == inClear {
 		return nil, nil
 	}
@@ -71,7 +71,7 @@ func (p *Proxy) encrypt(ctx context.Context, nc net.Conn, s *serverTLS, host str
 		}
 	}
 	t := loop.ClientTLS(nc, s.to(host))
-	if err := p.gate.through(ctx, func() error { return t.Shake(p.gate.outside) }); err != nil {
+	if err := p.gate.through(ctx, of, t.Shake); err != nil {
 		if ctx.Err() != nil || isTimeout(err) {
 			return nil, err
 		}

@@ -3,31 +3,36 @@ package proxy
 import (
 	"container/list"
 	"net"
+	"net/netip"
 	"sync"
 )
 
 // maxSilent is how many connections may at most be open that have not sent a complete startup packet, or that only wait for
-// the other side's FIN. One more closes the oldest of them: whoever hoards connections keeps no cancel out.
+// the other side's FIN. One more closes one of them: whoever hoards connections keeps no cancel out.
 const maxSilent = 1000
 
 // lobby holds the connections that have no right to stay.
 type lobby struct {
 	limit int
 	mu    sync.Mutex
-	queue list.List // of *place, the first to go in front
-	over  bool      // nobody may wait for anything any more
+	queue list.List            // of *place, the first to go in front
+	over  bool                 // nobody may wait for anything any more
+	from  map[netip.Prefix]int // how many came from where, of those that need not go yet
 }
 
 // place is one connection's in the lobby.
 type place struct {
 	nc      net.Conn
+	from    netip.Prefix
+	parting bool          // it has been told to go
+	end     func()        // nil, or what it waits for besides
 	element *list.Element // nil once it has left
 	told    chan struct{} // closed when it is evicted; nil for one that reads, whom its deadline tells
 	evicted bool
 	woken   bool
 }
 
-func newLobby(limit int) *lobby { return &lobby{limit: limit} }
+func newLobby(limit int) *lobby { return &lobby{limit: limit, from: map[netip.Prefix]int{}} }
 
 // enter takes a place, if need be the oldest one's.
 func (l *lobby) enter(nc net.Conn) *place {
@@ -36,7 +41,9 @@ func (l *lobby) enter(nc net.Conn) *place {
 	for l.queue.Len() >= l.limit {
 		l.evict()
 	}
-	return l.seat(&place{nc: nc}, l.queue.PushBack)
+	from, _ := neighbourhood(nc.RemoteAddr())
+	l.from[from]++
+	return l.seat(&place{nc: nc, from: from}, l.queue.PushBack)
 }
 
 // linger takes a place for a connection that has been told to go. Nobody has to make room for it, least of all a
@@ -44,14 +51,14 @@ func (l *lobby) enter(nc net.Conn) *place {
 func (l *lobby) linger(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seat(&place{nc: nc}, l.queue.PushFront)
+	return l.seat(&place{nc: nc, parting: true}, l.queue.PushFront)
 }
 
 // wait is linger for a connection that reads nothing and has to be told when it is to go.
 func (l *lobby) wait(nc net.Conn) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seat(&place{nc: nc, told: make(chan struct{})}, l.queue.PushFront)
+	return l.seat(&place{nc: nc, parting: true, told: make(chan struct{})}, l.queue.PushFront)
 }
 
 // seat puts a place where it belongs, by one of the queue's methods.
@@ -69,7 +76,19 @@ func (pl *place) wake() {
 	if pl.told != nil && !pl.woken {
 		close(pl.told)
 	}
+	if pl.end != nil && !pl.woken {
+		pl.end()
+	}
 	pl.woken = true
+}
+
+// onEviction has f called, which must not block, when the wait of a place's goroutine ends.
+func (l *lobby) onEviction(pl *place, f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if pl.end = f; pl.woken {
+		f()
+	}
 }
 
 // close ends the waits of all who are in, and of all who come: the Proxy stops.
@@ -87,8 +106,7 @@ func (l *lobby) leave(pl *place) (evicted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if pl.element != nil {
-		l.queue.Remove(pl.element)
-		pl.element = nil
+		l.remove(pl)
 	}
 	return pl.evicted
 }
@@ -119,13 +137,48 @@ func (l *lobby) resize(limit int) {
 	l.limit = limit
 }
 
-// evict takes the oldest one's place. Its goroutine wakes from its read and closes the connection.
-func (l *lobby) evict() {
-	front := l.queue.Front()
-	if front == nil {
+// remove takes a place out.
+func (l *lobby) remove(pl *place) {
+	l.queue.Remove(pl.element)
+	pl.element = nil
+	if pl.parting {
 		return
 	}
-	pl := l.queue.Remove(front).(*place)
-	pl.element, pl.evicted = nil, true
+	if l.from[pl.from]--; l.from[pl.from] == 0 {
+		delete(l.from, pl.from)
+	}
+}
+
+// evict takes a place away. Its goroutine wakes from its read and closes the connection.
+func (l *lobby) evict() {
+	pl := l.victim()
+	if pl == nil {
+		return
+	}
+	l.remove(pl)
+	pl.evicted = true
 	pl.wake()
+}
+
+// victim is the one that has to go: the first that has been told to, or the oldest of those who came from where most did.
+// So a storm from one address drives out itself, and not who comes from elsewhere to cancel and has to wait for its
+// handshake.
+func (l *lobby) victim() *place {
+	front := l.queue.Front()
+	if front == nil {
+		return nil
+	}
+	if pl := front.Value.(*place); pl.parting {
+		return pl
+	}
+	most := 0
+	for _, n := range l.from {
+		most = max(most, n)
+	}
+	for ; front != nil; front = front.Next() {
+		if pl := front.Value.(*place); l.from[pl.from] == most {
+			return pl
+		}
+	}
+	return nil
 }

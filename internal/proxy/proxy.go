@@ -50,7 +50,7 @@ type Proxy struct {
 	set    Settings
 	loop   *loop.Loop
 	engine Engine
-	gate   gate
+	gate   *gate
 	lobby  *lobby
 	fds    *descriptors
 	guests guests

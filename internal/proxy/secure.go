@@ -66,7 +66,10 @@ func (v *visit) requestedTLS() error {
 func (v *visit) handshake(read []byte) error {
 	v.mute = true
 	t := loop.ServerTLS(v.raw, read, v.secrets.clients)
-	if err := v.p.gate.through(v.context(), func() error { return t.Shake(v.p.gate.outside) }); err != nil {
+	ctx, cancel := context.WithCancel(v.context())
+	defer cancel()
+	v.p.lobby.onEviction(v.place, cancel) // it may wait for its turn, where no deadline is heard of
+	if err := v.p.gate.through(ctx, ofStrangers, t.Shake); err != nil {
 		return v.handshakeFailed(err)
 	}
 	v.mute = false
@@ -76,7 +79,7 @@ func (v *visit) handshake(read []byte) error {
 
 // handshakeFailed tells the log of what the client did wrong; that it went away or took too long is nothing.
 func (v *visit) handshakeFailed(err error) error {
-	if v.p.ctx.Err() == nil && !isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, io.EOF) {
+	if v.p.ctx.Err() == nil && !isTimeout(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) && !errors.Is(err, io.EOF) {
 		v.refused(sqlstate.CodeProtocolViolation, "TLS: "+netReason(err))
 	}
 	return fmt.Errorf("TLS handshake: %v", err) // not wrapped: a timeout here is no reason to say something in clear

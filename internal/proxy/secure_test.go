@@ -284,7 +284,7 @@ func TestUseTLS(t *testing.T) {
 func TestSilentHandshakesHoldNobodyUp(t *testing.T) {
 	a := fake.NewAuthority(t)
 	w := start(t, newScript(), withClientTLS(t, a, config.SSLPrefer))
-	for range 2*cap(w.gate) + 2 {
+	for range 2*w.gate.free + 2 {
 		c := fake.Dial(t, w.addr())
 		c.Put(sslRequest)
 		c.Byte()

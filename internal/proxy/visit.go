@@ -31,6 +31,7 @@ type visit struct {
 	sealed    bool      // the greeting was made into records
 	r         *bufio.Reader
 	remote    string
+	place     *place                            // in the lobby, until it has said what it wants
 	keys      config.Override[config.KeyPolicy] // client_keys of where it connected to
 	began     time.Time
 	limit     time.Duration // client_login_timeout as it was when the visit began
@@ -58,6 +59,7 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	v.setDeadline()
 
 	pl := p.lobby.enter(nc)
+	v.place = pl
 	passed, interrupted := p.arrivals.hear(nc, func() error { _, err := v.r.Peek(1); return err })
 	if passed {
 		p.lobby.leave(pl)
