@@ -86,6 +86,7 @@ func TestLentKeysAndReload(t *testing.T) {
 	a := fake.NewAuthority(t)
 	for i, major := range majors {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			t.Parallel()
 			c := matrixCluster(t, a, major)
 			list := userlist(t, entry("mx_scram", verifierOf(t, c, "mx_scram")))
 			g := startGate(t, gateOptions{file: backs(t, a, c), mode: "transaction", auth: "scram-sha-256", authFile: list,

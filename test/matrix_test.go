@@ -141,10 +141,12 @@ func TestLoginMatrix(t *testing.T) {
 	}
 	for _, major := range majors {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
+			t.Parallel()
 			c := matrixCluster(t, a, major)
 			file, list := backs(t, a, c), userlist(t, users...)
 			for _, method := range []string{"trust", "plain", "md5", "scram-sha-256", "cert"} {
 				t.Run(method, func(t *testing.T) {
+					t.Parallel()
 					_, set := front(a, map[bool]string{false: "prefer", true: "verify-full"}[method == "cert"])
 					g := startGate(t, gateOptions{file: file, mode: "transaction", size: 2, auth: method, authFile: list, set: set})
 					for _, e := range entrants {
