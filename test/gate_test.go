@@ -483,11 +483,18 @@ func superuser(t testing.TB, c *postgres.Cluster, sql string) string {
 	return strings.TrimSuffix(out.Stdout, "\n")
 }
 
-// each runs f for every version and mode, by name.
+// each runs f for every version and mode, by name: the versions side by side, the modes in turn, since what f makes in a
+// cluster is called the same in both.
 func each(t *testing.T, f func(t *testing.T, major int, mode string)) {
 	for _, major := range majors {
+		turn := &sync.Mutex{}
 		for _, mode := range modes {
-			t.Run(fmt.Sprintf("%d %s", major, mode), func(t *testing.T) { f(t, major, mode) })
+			t.Run(fmt.Sprintf("%d %s", major, mode), func(t *testing.T) {
+				t.Parallel()
+				turn.Lock()
+				t.Cleanup(turn.Unlock) // the last thing that it does
+				f(t, major, mode)
+			})
 		}
 	}
 }
