@@ -204,8 +204,12 @@ func (w oddWay) try(t *testing.T, o *oddServer, key string) {
 		t.Errorf("a key of %d bytes", len(x.key))
 	}
 	o.hold(t)
-	x.Put(fake.Query("SELECT pg_sleep(0.1)"))
-	other.Put(fake.Query("SELECT pg_sleep(0.1)"))
+	sleep := fake.Query("SELECT pg_sleep(600)") // release ends it
+	if o.frozen {
+		sleep = fake.Query("SELECT pg_sleep(0.1)")
+	}
+	x.Put(sleep)
+	other.Put(sleep)
 	if !o.frozen {
 		until(t, "both run", func() bool { return o.count("a pg_sleep") == sleeps+2 })
 	}
