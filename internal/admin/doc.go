@@ -6,7 +6,7 @@
 // goroutines: it may be slow, and nobody waits for it.
 //
 // Where to look: http.go; console.go (who may), talk.go and extended.go (the protocol), limit.go (how many), statement.go (what
-// was said), table.go, show.go, views.go, lists.go and upstreams.go (what is shown), orders.go (what is commanded),
+// was said), table.go, show.go, views.go, lists.go, upstreams.go and peers.go (what is shown), orders.go (what is commanded),
 // interrupt.go (a cancel of what waits), cancels.go and samples.go (what is remembered for that).
 //
 // Invariants: nothing here runs on the loop, and a client of this package that is slow or silent keeps nobody waiting

@@ -243,7 +243,7 @@ func moreViews() []view {
 		{"MEM", columns("name", "#size", "#used", "#free", "#memtotal"), (*Console).showMem},
 		{"DNS_HOSTS", columns("hostname", "#ttl", "addrs"), (*Console).showDNSHosts},
 		{"DNS_ZONES", columns("zonename", "#serial", "#count"), (*Console).none},
-		{"PEERS", columns("#peer_id", "host", "#port", "#pool_size"), (*Console).none},
+		{"PEERS", peerColumns(), (*Console).showPeers},
 		{"PEER_POOLS", columns("#peer_id", "#cl_active_cancel_req", "#cl_waiting_cancel_req", "#sv_active_cancel", "#sv_login"), (*Console).none},
 		{"FDS", columns("#fd"), (*Console).showFDs},
 	}

@@ -15,6 +15,7 @@ import (
 	"cancello/internal/event"
 	"cancello/internal/key"
 	"cancello/internal/obs"
+	"cancello/internal/peer"
 	"cancello/internal/proxy"
 	"cancello/internal/takeover"
 )
@@ -55,6 +56,7 @@ type App struct {
 
 	proxy   *proxy.Proxy
 	engine  *engine.Engine // touched on the loop alone
+	hub     *peer.Hub      // the links to other processes
 	http    *admin.HTTP    // nil: none
 	cancels admin.Cancels
 
@@ -122,10 +124,15 @@ func Start(o Options) (*App, error) {
 		},
 		TLS:       secrets,
 		Inherited: a.inherited,
+		Elsewhere: elsewhere{a},
 	})
 	if err != nil {
 		a.succession.close()
 		a.sink.Close()
+		return nil, err
+	}
+	if a.hub, err = a.newHub(o.Config.Cluster.Node, func(e event.Event) { a.emit(e, o.Watch) }); err != nil {
+		a.Stop()
 		return nil, err
 	}
 	if err := a.listenHTTP(o); err != nil {
@@ -133,6 +140,9 @@ func Start(o Options) (*App, error) {
 		return nil, err
 	}
 	err = a.proxy.Prepare()
+	if err == nil {
+		err = a.joinCluster()
+	}
 	if err == nil {
 		err = a.enter(o.Config.Takeover)
 	}
@@ -189,6 +199,9 @@ func (a *App) Stop() {
 			a.http.Close()
 		}
 		a.succession.close()
+		if a.hub != nil {
+			a.hub.Stop()
+		}
 		a.proxy.Stop()
 		a.sink.Close()
 	})

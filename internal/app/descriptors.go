@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"cancello/internal/config"
+	"cancello/internal/peer"
 	"cancello/internal/proxy"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 // HTTP and files.
 func Descriptors(c config.Config) uint64 {
 	clients, servers := c.Connections()
-	return uint64(clients) + uint64(servers) + proxy.Spare
+	return uint64(clients) + uint64(servers) + proxy.Spare + peer.Descriptors(c.Peers)
 }
 
 // checkDescriptors raises this process's limit of open files as far as it may itself, and finds fault with one that is
@@ -27,10 +28,14 @@ func enough(c config.Config, limit uint64) error {
 		return nil
 	}
 	clients, servers := c.Connections()
-	err := fmt.Errorf("the limit of open files is %d, and %d are needed: max_client_conn = %d, %d for the pools, %d for cancels, logins and files; "+
+	links, ofLinks := peer.Descriptors(c.Peers), ""
+	if links > 0 {
+		ofLinks = fmt.Sprintf("%d for other nodes, ", links)
+	}
+	err := fmt.Errorf("the limit of open files is %d, and %d are needed: max_client_conn = %d, %d for the pools, %s%d for cancels, logins and files; "+
 		"raise the limit (LimitNOFILE=%d in the systemd unit, `ulimit -n %d` in a shell, --ulimit nofile=%d for a container)",
-		limit, need, clients, servers, proxy.Spare, need, need, need)
-	if left := int64(limit) - int64(servers) - proxy.Spare; left > 0 {
+		limit, need, clients, servers, ofLinks, proxy.Spare, need, need, need)
+	if left := int64(limit) - int64(servers) - int64(links) - proxy.Spare; left > 0 {
 		return fmt.Errorf("%w, or set max_client_conn = %d or lower", err, left)
 	}
 	return fmt.Errorf("%w, or lower max_client_conn and the pools", err)

@@ -50,7 +50,7 @@ func (a *App) HTTPAddr() net.Addr {
 
 // Snapshot tells what the pools are like, and what happened since the start.
 func (a *App) Snapshot(ctx context.Context) (event.Snapshot, error) {
-	return ask(ctx, a, func(now time.Duration) event.Snapshot {
+	s, err := ask(ctx, a, func(now time.Duration) event.Snapshot {
 		s := a.engine.Snapshot(now)
 		for i := range s.Upstreams {
 			u := &s.Upstreams[i]
@@ -58,6 +58,10 @@ func (a *App) Snapshot(ctx context.Context) (event.Snapshot, error) {
 		}
 		return s
 	})
+	if err != nil {
+		return s, err
+	}
+	return a.addPeers(ctx, s)
 }
 
 // ask asks the engine something, on the loop.

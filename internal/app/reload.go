@@ -110,6 +110,7 @@ func (a *App) useSecrets(s secrets) {
 	a.secrets = next
 	a.minter = a.minter.Under(next.list()...)
 	a.proxy.UseKeys(a.minter)
+	a.hub.Configure(hubConfig(&a.config, next))
 	if changed {
 		a.log.Info("reload: the cluster's secret is another one; what is made under the former one stays good")
 	}

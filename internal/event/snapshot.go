@@ -11,6 +11,8 @@ type Snapshot struct {
 	Tallies   []Tally         // by entry
 	Upstreams []UpstreamState // as configured
 
+	Peers []PeerState // as configured, then other processes of this node. The engine knows nothing of them
+
 	PausedAll        bool     // all databases are paused, also those that come
 	Paused, Disabled []string // databases, as clients ask for them; sorted
 }

@@ -36,6 +36,12 @@ func writeLine(log *slog.Logger, e event.Event) {
 		log.Warn("upstream gives no usable cancel key: cancels go by cancel_fallback, and of passthrough nowhere", "remote", e.Upstream, "reason", e.Reason)
 	case event.UpstreamBack:
 		log.Info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
+	case event.PeerUp:
+		log.Info("peer linked", "node", e.Node, "remote", e.Remote, "dialed", e.Dialed)
+	case event.PeerDown:
+		log.Warn("peer not linked: cancels for its clients are lost here until it is", "node", e.Node, "remote", e.Address, "reason", e.Reason)
+	case event.PeerRefused:
+		log.Warn("peer refused", "remote", e.Remote, "reason", e.Reason)
 	case event.Drained:
 		log.Info("drained: the last client has left")
 	default:

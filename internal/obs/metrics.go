@@ -122,7 +122,7 @@ func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	} {
 		ch <- d
 	}
-	for _, d := range upstreamDescs() {
+	for _, d := range append(upstreamDescs(), peerDescs()...) {
 		ch <- d
 	}
 }
@@ -144,6 +144,9 @@ func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, u := range s.Upstreams {
 		collectUpstream(ch, u)
+	}
+	for _, p := range s.Peers {
+		collectPeer(ch, p)
 	}
 	for _, t := range s.Tallies {
 		ch <- counter(logins, t.Logins, t.Entry)

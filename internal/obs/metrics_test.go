@@ -34,6 +34,11 @@ func aSnapshot() (event.Snapshot, bool) {
 			{Host: "/run/postgresql", Port: 5432, State: "new"},
 		},
 		Tallies: []event.Tally{t},
+		Peers: []event.PeerState{
+			{Node: 1, Up: true, RoundTrip: 2 * time.Millisecond, Open: 1, Asked: 9, Answered: 5, Failed: 2, Throttled: 1, Arrived: 4},
+			{Node: 7, Mode: "require", LastError: "connection refused"},
+			{Node: 0, Kin: true, Up: true},
+		},
 	}, true
 }
 
@@ -68,7 +73,7 @@ func TestMetrics(t *testing.T) {
 	}
 	defer want.Close()
 	if err := testutil.GatherAndCompare(r, want, "cancello_cancels_total", "cancello_cancels_under_way", "cancello_clients",
-		"cancello_draining", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
+		"cancello_draining", "cancello_peer_up", "cancello_peer_asks_total", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
 		"cancello_server_connection_failures_total", "cancello_servers", "cancello_servers_closed_total", "cancello_servers_opened_total",
 		"cancello_upstream_up", "cancello_upstream_servers", "cancello_upstream_side_connections", "cancello_upstream_connection_failures_total"); err != nil {
 		t.Error(err)
@@ -112,7 +117,7 @@ func TestMetricsWithoutAnEngine(t *testing.T) {
 	s := New(plain(io.Discard))
 	defer s.Close()
 	r := s.Registry("1", func() (event.Snapshot, bool) { return event.Snapshot{}, false })
-	if n, err := testutil.GatherAndCount(r, "cancello_draining", "cancello_pool_size"); err != nil || n != 0 {
+	if n, err := testutil.GatherAndCount(r, "cancello_draining", "cancello_peer_up", "cancello_peer_asks_total", "cancello_pool_size"); err != nil || n != 0 {
 		t.Errorf("%d metrics of the engine, error %v", n, err)
 	}
 	if n, err := testutil.GatherAndCount(r, "cancello_cancels_total", "cancello_build_info"); err != nil || n != event.Outcomes+1 {

@@ -21,8 +21,9 @@ type Sink struct {
 
 	refused [event.Refusals]atomic.Uint64
 
-	refusals sampler // of their lines
-	nobodys  sampler // of lines of cancels that mean nobody
+	refusals  sampler // of their lines
+	strangers sampler // of those who came to the peers' listener
+	nobodys   sampler // of lines of cancels that mean nobody
 
 	left, opened, closures, dialsFailed atomic.Uint64
 
@@ -104,6 +105,8 @@ func (s *Sink) thinned(e event.Event) *sampler {
 	switch e := e.(type) {
 	case event.LoginRefused:
 		return &s.refusals
+	case event.PeerRefused:
+		return &s.strangers
 	case event.CancelSettled:
 		switch e.Outcome {
 		case event.UnknownKey, event.Forged, event.Malformed, event.Throttled:
@@ -117,6 +120,9 @@ func (s *Sink) thinned(e event.Event) *sampler {
 func (s *Sink) tellHeld(now time.Time) {
 	if n := s.refusals.due(now); n > 0 {
 		s.log.Warn("more logins refused: lines were left out, counts were not", "lines", n)
+	}
+	if n := s.strangers.due(now); n > 0 {
+		s.log.Warn("more peers refused: lines were left out", "lines", n)
 	}
 	if n := s.nobodys.due(now); n > 0 {
 		s.log.Warn("more cancels that mean nobody: lines were left out, counts were not", "lines", n)

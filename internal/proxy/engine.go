@@ -22,6 +22,7 @@ type Engine interface {
 	Dialed(now time.Duration, s engine.Server, c engine.Conn, info engine.ServerInfo)
 	DialFailed(now time.Duration, s engine.Server, f engine.Failure)
 	CancelTarget(pid uint32, key []byte) (engine.Conn, bool)
+	Unknown(pid uint32, key []byte) bool
 	CancelRequested(now time.Duration, t engine.Ticket, r engine.CancelRequest)
 	CancelReady(now time.Duration, o engine.Order)
 	CancelDone(now time.Duration, o engine.Order, r engine.Result)

@@ -32,6 +32,7 @@ type script struct {
 	cancel  func(s *script, t engine.Ticket, r engine.CancelRequest) // nil: release
 	ready   func(s *script, o engine.Order)                          // nil: go
 	drained chan struct{}
+	unknown bool // all keys are
 
 	logins   chan engine.Request
 	got      chan gotData
@@ -158,6 +159,7 @@ func (s *script) CancelDone(_ time.Duration, o engine.Order, r engine.Result) {
 }
 func (s *script) Tick(time.Duration)                       {}
 func (s *script) Reconfigure(time.Duration, config.Config) {}
+func (s *script) Unknown(uint32, []byte) bool              { return s.unknown }
 func (s *script) UseKeys(time.Duration, *key.Minter)       {}
 func (s *script) Resolved(_ time.Duration, host string, addrs []string) {
 	s.resolved <- gotResolved{host, addrs}

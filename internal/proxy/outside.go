@@ -68,8 +68,17 @@ func (o outside) Release(t engine.Ticket) {
 	if released := o.p.own.tickets[t]; released != nil {
 		delete(o.p.own.tickets, t)
 		close(released)
+	} else if o.p.own.arrivals[t] {
+		o.p.set.Elsewhere.Released(t)
 	}
 }
 
-// Emit passes an event on.
-func (o outside) Emit(e event.Event) { o.p.set.Emit(e) }
+// Emit passes an event on; the outcome of what another process passed on to us is told by who tells that one.
+func (o outside) Emit(e event.Event) {
+	if c, ok := e.(event.CancelSettled); ok && o.p.own.arrivals[engine.Ticket(c.Ticket)] {
+		delete(o.p.own.arrivals, engine.Ticket(c.Ticket))
+		o.p.set.Elsewhere.Settled(engine.Ticket(c.Ticket), c)
+		return
+	}
+	o.p.set.Emit(e)
+}

@@ -41,6 +41,8 @@ type Settings struct {
 	// Inherited gives the listener of a place that another process opened, if there is one; kept says that its file is
 	// that one's. Nil: there are none.
 	Inherited func(l config.Listener) (ln net.Listener, kept bool)
+	// Elsewhere carries cancels out that other processes are for. Nil: there are none.
+	Elsewhere Elsewhere
 	// Resolver looks up the upstreams' names; nil: the system's.
 	Resolver Resolver
 }
@@ -86,6 +88,7 @@ type Proxy struct {
 	own struct {
 		logins   map[engine.Login]chan<- engine.Verdict
 		tickets  map[engine.Ticket]chan<- struct{}
+		arrivals map[engine.Ticket]bool // of requests that other processes passed on to this one
 		orders   map[engine.Order]*order
 		errands  map[*errand]struct{}
 		sides    map[engine.Side]*side
@@ -112,6 +115,9 @@ func New(s Settings) (*Proxy, error) {
 	p.brake.began = time.Now()
 	p.lobby = newLobby(p.fds.room(&s.Config))
 	p.access.Store(&access{s.Verifier, s.Passwords})
+	if s.Elsewhere == nil {
+		p.set.Elsewhere = alone{}
+	}
 	if s.TLS == nil {
 		s.TLS = &TLS{}
 	}
@@ -120,6 +126,7 @@ func New(s Settings) (*Proxy, error) {
 	p.names = newNames(s.Resolver, p.resolved)
 	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
 	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
+	p.own.arrivals = map[engine.Ticket]bool{}
 	p.own.orders = map[engine.Order]*order{}
 	p.own.errands = map[*errand]struct{}{}
 	p.own.sides = map[engine.Side]*side{}

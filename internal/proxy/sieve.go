@@ -48,7 +48,7 @@ func (p *Proxy) sort(pid uint32, k []byte) whose {
 }
 
 // nobodys settles a request that sort has told to be none of ours. Nothing of it was seen by the engine.
-func (v *visit) nobodys(w whose) {
+func (p *Proxy) nobodys(w whose, remote string, began time.Time) {
 	outcome := event.UnknownKey
 	switch w {
 	case forged:
@@ -56,7 +56,7 @@ func (v *visit) nobodys(w whose) {
 	case malformed:
 		outcome = event.Malformed
 	}
-	v.p.set.Emit(event.CancelSettled{Outcome: outcome, Ticket: v.p.ids.Add(1), Remote: v.remote, Took: time.Since(v.began)})
+	p.set.Emit(event.CancelSettled{Outcome: outcome, Ticket: p.ids.Add(1), Remote: remote, Took: time.Since(began)})
 }
 
 // The table of shortKeys: a page is made when the first of its slots is used.

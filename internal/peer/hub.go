@@ -1,0 +1,230 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cancello/internal/config"
+	"cancello/internal/event"
+	"cancello/internal/relay"
+)
+
+// Settings are what a Hub is made of. All fields are needed.
+type Settings struct {
+	Node        uint16
+	Incarnation uint64 // random, of this process
+	// Now is the clock that the engine's moments are of.
+	Now func() time.Duration
+	// Judge gives a request that came over a link to our own engine. It must not block; Unknown, or Released and Settled,
+	// answer it.
+	Judge func(relay.Ticket, relay.Request)
+	// Cancel judges a plain CancelRequest that came to the peers' listener, here alone, and returns when its connection may be
+	// closed or ctx ends.
+	Cancel func(ctx context.Context, remote string, pid uint32, key []byte)
+	// Emit takes events. It is called from any goroutine and must not block.
+	Emit func(event.Event)
+}
+
+// Config is what a reload may change.
+type Config struct {
+	Peers   []config.Peer
+	Secrets [][]byte      // the cluster's, the present one first; empty: there can be no links
+	Timeout time.Duration // cancel_timeout
+}
+
+// Descriptors is how many open files links to these peers need at most: for each one that is up and one that takes its place,
+// some for CancelRequests that go in clear, and those that have not proved to be a node's.
+func Descriptors(peers []config.Peer) uint64 {
+	if len(peers) == 0 {
+		return 0
+	}
+	return uint64(len(peers))*8 + maxUnproven + 1
+}
+
+// Hub is this process's end of all links. Create it with New; Configure and Listen may follow; end it with Stop.
+type Hub struct {
+	set   Settings
+	mail  *mailbox
+	tls   *tls.Config
+	relay *relay.Relay // on the hub's goroutine
+
+	ctx      context.Context // ends with Stop
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // every goroutine but the hub's
+	ended    chan struct{}  // the hub's goroutine has
+	listener net.Listener   // nil: none
+	unproven unproven
+
+	live  atomic.Pointer[Config]
+	known atomic.Pointer[map[uint16]bool] // the peers' nodes
+	kin   atomic.Bool                     // there is another process of this node
+
+	// own belongs to the hub's goroutine.
+	own struct {
+		lastLink relay.Link
+		sessions map[relay.Link]*session
+		peers    map[uint16]*node
+		tickets  map[relay.Ticket]chan<- struct{}
+		wake     *time.Timer
+	}
+}
+
+// New builds a Hub without peers, and starts its goroutine.
+func New(s Settings) (*Hub, error) {
+	h := &Hub{set: s, mail: newMailbox(), ended: make(chan struct{})}
+	var err error
+	if h.tls, err = selfSigned(); err != nil {
+		return nil, err
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.live.Store(&Config{})
+	h.known.Store(&map[uint16]bool{})
+	h.own.sessions, h.own.peers = map[relay.Link]*session{}, map[uint16]*node{}
+	h.own.tickets = map[relay.Ticket]chan<- struct{}{}
+	h.own.wake = time.NewTimer(time.Hour)
+	h.relay = relay.New(outside{h})
+	h.relay.Configure(s.Now(), relay.Config{Node: s.Node, Timeout: time.Minute})
+	go h.run()
+	return h, nil
+}
+
+// run is the hub's goroutine.
+func (h *Hub) run() {
+	defer close(h.ended)
+	defer h.own.wake.Stop()
+	for {
+		select {
+		case <-h.mail.ready:
+			for _, f := range h.mail.take() {
+				f(h.set.Now())
+			}
+		case <-h.own.wake.C:
+			h.relay.Tick(h.set.Now())
+		case <-h.ctx.Done():
+			for _, f := range h.mail.close() {
+				f(h.set.Now())
+			}
+			return
+		}
+		h.kin.Store(h.relay.HasKin())
+	}
+}
+
+// do runs f on the hub's goroutine and waits for its end; false: the hub has ended, and f has not run.
+func (h *Hub) do(f func(now time.Duration)) bool {
+	done := make(chan struct{})
+	if !h.mail.post(func(now time.Duration) { f(now); close(done) }) {
+		return false
+	}
+	<-done // what was posted is run, also while the hub ends
+	return true
+}
+
+// Configure puts a configuration in force, which is valid. Links to who is no peer any more are closed.
+func (h *Hub) Configure(c Config) {
+	nodes := map[uint16]bool{}
+	rc := relay.Config{Node: h.set.Node, Timeout: c.Timeout}
+	for _, p := range c.Peers {
+		nodes[p.Number()] = true
+		rc.Peers = append(rc.Peers, relay.Peer{Node: p.Number(), Plain: fallback(p.Mode)})
+	}
+	h.live.Store(&c)
+	h.known.Store(&nodes)
+	h.mail.post(func(now time.Duration) {
+		h.relay.Configure(now, rc)
+		h.follow(c.Peers)
+	})
+}
+
+func fallback(m config.PeerMode) relay.Fallback {
+	switch m {
+	case config.PeerPrefer:
+		return relay.WithoutIt
+	case config.PeerDisable:
+		return relay.Always
+	}
+	return relay.Never
+}
+
+// Knows tells whether a node is one of the peers.
+func (h *Hub) Knows(node uint16) bool { return (*h.known.Load())[node] }
+
+// HasKin tells whether there is another process of this node, which may have minted a key that this one does not know.
+func (h *Hub) HasKin() bool { return h.kin.Load() }
+
+// Ask has another process carry a CancelRequest out, and returns when its connection may be closed: node's, or where that is
+// our own another one of it. t is nobody else's. Its outcome is an event.
+func (h *Hub) Ask(ctx context.Context, t relay.Ticket, q relay.Request, node uint16) {
+	released := make(chan struct{})
+	if !h.mail.post(func(now time.Duration) {
+		h.own.tickets[t] = released
+		if node == h.set.Node {
+			h.relay.AskedHere(now, t, q)
+		} else {
+			h.relay.Asked(now, t, q, node)
+		}
+	}) {
+		return
+	}
+	select {
+	case <-released:
+	case <-ctx.Done():
+	case <-h.ended:
+	}
+}
+
+// Kin speaks with another process of this node on a connection that nobody else can have, and returns when that has ended.
+// dialed tells whether this process dialed it. The error says why nothing was spoken.
+func (h *Hub) Kin(nc net.Conn, dialed bool) error {
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(helloTime))
+	defer context.AfterFunc(h.ctx, func() { nc.SetDeadline(longAgo) })()
+	if !dialed {
+		s, err := h.hear(nc, nil, true)
+		if err == nil {
+			s.run()
+			s.hangUp()
+		}
+		return err
+	}
+	far, err := h.say(nc, nil)
+	if err != nil {
+		return err
+	}
+	s := newSession(h, nc, far.far(true), true)
+	if err := h.admit(s); err != nil {
+		return err
+	}
+	s.run()
+	s.hangUp()
+	return nil
+}
+
+// Unknown answers Judge: our engine does not know the key.
+func (h *Hub) Unknown(t relay.Ticket) {
+	h.mail.post(func(now time.Duration) { h.relay.Unknown(now, t) })
+}
+
+// Released answers Judge: nothing of the request is on the wire any more.
+func (h *Hub) Released(t relay.Ticket) {
+	h.mail.post(func(now time.Duration) { h.relay.Released(now, t) })
+}
+
+// Settled answers Judge: the outcome at our engine. The Hub tells it, with the node that the request came by.
+func (h *Hub) Settled(t relay.Ticket, e event.CancelSettled) {
+	h.mail.post(func(now time.Duration) { h.relay.Settled(now, t, e) })
+}
+
+// Stop closes everything at once and waits until all goroutines have ended.
+func (h *Hub) Stop() {
+	h.cancel()
+	if h.listener != nil {
+		h.listener.Close()
+	}
+	<-h.ended
+	h.running.Wait()
+}
