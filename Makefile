@@ -14,6 +14,7 @@ SEED ?=
 FROM ?= 0
 N ?= 2000
 ARGS ?=
+WORLDS ?= (Sim|Cluster)
 
 .PHONY: help
 help: ## this list
@@ -61,8 +62,8 @@ race: cache ## drivers under the race detector, buffers under the invariants tag
 	scripts/go-test -tags invariants -shuffle=on $(LENDERS)
 
 .PHONY: sim
-sim: ## the simulation alone: N=2000 worlds, or the one of SEED= with a trace: it replays exactly
-	go test ./internal/sim -run '^TestSim$$' -count=1 -v $(if $(SEED),-seed=$(SEED),-seeds=$(N) -from=$(FROM))
+sim: ## the simulation alone: N=2000 worlds and clusters, or the one of SEED= with a trace: it replays exactly (WORLDS=Sim or Cluster: these alone)
+	go test ./internal/sim -run '^Test$(WORLDS)$$' -count=1 -v $(if $(SEED),-seed=$(SEED),-seeds=$(N) -from=$(FROM))
 
 .PHONY: bench
 bench: build cache ## what Cancello is held to, beside PgBouncer, interleaved, on this machine: 25 minutes, into docs/performance

@@ -1,17 +1,16 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"cancello/internal/event"
 )
 
-// origin names a request that came over a link: whose it is, and that one's number for it.
-type origin struct{ incarnation, id uint64 }
-
 // arrival is one request that another process passed on to us, until that one has the outcome or cannot ask again.
 type arrival struct {
-	origin
+	Origin
+	askers   []Origin // who wants the answer, and under which ID
 	ticket   Ticket
 	req      Request
 	via      uint16
@@ -22,36 +21,57 @@ type arrival struct {
 	over     bool
 }
 
-// asked: the other end of a link passes a request on. One that came before, over a link that broke, is not judged again.
+// asked: the other end of a link passes a request on. One that came before, over a link that broke or by another way, is not
+// judged again.
 func (r *Relay) asked(l *link, m Ask) {
-	o := origin{l.far.Incarnation, m.ID}
-	if in := r.arrivals[o]; in != nil {
-		switch {
-		case in.answer != nil:
-			r.out.Say(l.id, *in.answer)
-		case in.released:
-			r.out.Say(l.id, Released{in.id})
+	asker := Origin{l.far.Incarnation, m.ID}
+	origin := m.Origin
+	if origin == (Origin{}) {
+		origin = asker
+	}
+	local := m.Local || l.far.Kin
+	if in := r.arrivals[origin]; in != nil {
+		if local || !in.local || in.answer == nil || in.answer.Outcome != event.UnknownKey {
+			in.local = in.local && local
+			r.join(in, asker, l)
+			return
 		}
-		return
+		r.drop(in) // it was to go no further then
 	}
 	if p := r.peer(l.far.Node); p != nil {
 		p.arrived++
 	}
-	if r.guestsOf(l.far.Incarnation) >= 2*r.cfg.MaxAsks { // twice: those that wait for Done count, too
+	if r.guestsOf(origin.Incarnation) >= 2*r.cfg.MaxAsks { // twice: those that wait for Done count, too
 		r.out.Say(l.id, Settled{ID: m.ID, Outcome: event.Throttled, Reason: "the owner has too many requests of that node"})
 		return
 	}
 	r.lastIn++
-	in := &arrival{origin: o, ticket: r.lastIn | arrived, req: m.Request, via: l.far.Node, local: m.Local || l.far.Kin}
+	in := &arrival{Origin: origin, askers: []Origin{asker}, ticket: r.lastIn | arrived, req: m.Request, via: l.far.Node, local: local}
 	in.until = r.now + min(max(m.Left, 0), 3*r.cfg.Timeout) + time.Second
 	in.req.ReadAt = min(in.req.ReadAt, r.now)
 	if r.bug == BugReadOnArrive {
 		in.req.ReadAt, in.req.ReadBy = r.now, 0
 	}
-	r.arrivals[o], r.byTicket[in.ticket] = in, in
+	r.arrivals[origin], r.byAsker[asker], r.byTicket[in.ticket] = in, in, in
 	r.guests = append(r.guests, in)
 	r.wake(in.until)
 	r.out.Judge(in.ticket, in.req)
+}
+
+// join is a request that is here already: who asks is told what is known of it, and what will be.
+func (r *Relay) join(in *arrival, asker Origin, l *link) {
+	if !slices.Contains(in.askers, asker) {
+		in.askers = append(in.askers, asker)
+		r.byAsker[asker] = in
+	}
+	switch {
+	case in.answer != nil:
+		answer := *in.answer
+		answer.ID = asker.ID
+		r.out.Say(l.id, answer)
+	case in.released:
+		r.out.Say(l.id, Released{asker.ID})
+	}
 }
 
 func (r *Relay) guestsOf(incarnation uint64) int {
@@ -60,7 +80,7 @@ func (r *Relay) guestsOf(incarnation uint64) int {
 		return 0 // no need to count
 	}
 	for _, in := range r.guests {
-		if in.incarnation == incarnation && !in.over {
+		if in.Incarnation == incarnation && !in.over {
 			n++
 		}
 	}
@@ -112,8 +132,10 @@ func (r *Relay) sayReleased(in *arrival) {
 		return
 	}
 	in.released = true
-	if l := r.linkOf(in.incarnation); l != nil {
-		r.out.Say(l.id, Released{in.id})
+	for _, asker := range in.askers {
+		if l := r.linkOf(asker.Incarnation); l != nil {
+			r.out.Say(l.id, Released{asker.ID})
+		}
 	}
 }
 
@@ -126,13 +148,17 @@ func (r *Relay) settleArrival(in *arrival, e event.CancelSettled) {
 	r.settled(in.ticket, e)
 	in.released = true
 	in.answer = &Settled{
-		ID: in.id, Outcome: e.Outcome, User: e.User, Database: e.Database, Unit: e.Unit, Kind: e.Kind, Sends: e.Sends, Took: e.Took, Reason: e.Reason,
+		Outcome: e.Outcome, User: e.User, Database: e.Database, Unit: e.Unit, Kind: e.Kind, Sends: e.Sends, Took: e.Took, Reason: e.Reason,
 	}
 	if e.Outcome == event.Forwarded { // to a process of this node, which its sender need not know of
 		in.answer.Outcome = e.There
 	}
-	if l := r.linkOf(in.incarnation); l != nil {
-		r.out.Say(l.id, *in.answer)
+	for _, asker := range in.askers {
+		if l := r.linkOf(asker.Incarnation); l != nil {
+			answer := *in.answer
+			answer.ID = asker.ID
+			r.out.Say(l.id, answer)
+		}
 	}
 }
 
@@ -146,29 +172,39 @@ func (r *Relay) linkOf(incarnation uint64) *link {
 	return nil
 }
 
-// done: who passed a request on has its outcome.
+// done: one that asked has the outcome. If it is who read the request, nobody will come back for it; if not, that one may.
 func (r *Relay) done(l *link, m Done) {
-	if in := r.arrivals[origin{l.far.Incarnation, m.ID}]; in != nil && in.answer != nil {
-		r.drop(in)
+	asker := Origin{l.far.Incarnation, m.ID}
+	in := r.byAsker[asker]
+	if in == nil || in.answer == nil {
+		return
 	}
-}
-
-func (r *Relay) drop(in *arrival) {
-	in.over = true
-	delete(r.arrivals, in.origin)
-	delete(r.byTicket, in.ticket)
+	if asker != in.Origin {
+		delete(r.byAsker, asker)
+		in.askers = slices.DeleteFunc(in.askers, func(x Origin) bool { return x == asker })
+		return
+	}
+	r.drop(in)
 	if len(r.guests) > 64 && len(r.guests) > 2*len(r.arrivals) {
 		r.sweep()
 	}
 }
 
-// forget drops the arrivals whose sender cannot come back for their outcome.
+// drop forgets a request that is over.
+func (r *Relay) drop(in *arrival) {
+	in.over = true
+	delete(r.arrivals, in.Origin)
+	delete(r.byTicket, in.ticket)
+	for _, asker := range in.askers {
+		delete(r.byAsker, asker)
+	}
+}
+
+// forget drops those whose outcome nobody can come back for.
 func (r *Relay) forget() {
 	for _, in := range r.guests {
 		if !in.over && in.answer != nil && r.now >= in.until {
-			in.over = true
-			delete(r.arrivals, in.origin)
-			delete(r.byTicket, in.ticket)
+			r.drop(in)
 		}
 	}
 	r.sweep()

@@ -143,6 +143,9 @@ func (r *Relay) write(a *ask, l *link) {
 		r.asks[a.id] = a
 	}
 	m := Ask{ID: a.id, Request: a.req, Local: a.to == nil, Left: a.unanswered(r) - r.now}
+	if a.in != nil {
+		m.Origin = a.in.Origin
+	}
 	m.ReadAt, m.ReadBy = l.clock.notBefore(a.req.ReadAt), l.clock.notAfter(max(a.req.ReadAt, a.req.ReadBy))
 	if r.bug == BugBeginsIgnored {
 		m.ReadBy = 0

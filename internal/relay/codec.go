@@ -47,6 +47,8 @@ func Append(b []byte, m Message) []byte {
 		b = appendTime(appendTime(b, m.Sent), m.Clock)
 	case Ask:
 		b = binary.BigEndian.AppendUint64(b, m.ID)
+		b = binary.BigEndian.AppendUint64(b, m.Origin.Incarnation)
+		b = binary.BigEndian.AppendUint64(b, m.Origin.ID)
 		b = binary.BigEndian.AppendUint32(b, m.PID)
 		b = appendText(b, string(m.Key), maxKey)
 		b = appendTime(appendTime(appendTime(b, m.ReadAt), m.ReadBy), m.Left)
@@ -103,7 +105,7 @@ func Parse(body []byte) (Message, error) {
 	case kindPong:
 		m = Pong{r.time(), r.time()}
 	case kindAsk:
-		a := Ask{ID: r.uint64()}
+		a := Ask{ID: r.uint64(), Origin: Origin{r.uint64(), r.uint64()}}
 		a.PID, a.Key = r.uint32(), []byte(r.text())
 		a.ReadAt, a.ReadBy, a.Left = r.time(), r.time(), r.time()
 		a.Remote, a.Local = r.text(), r.byte() == 1

@@ -15,7 +15,7 @@ import (
 var samples = []Message{
 	Ping{Sent: -time.Second},
 	Pong{Sent: time.Second, Clock: 1<<62 + 1},
-	Ask{ID: 1 << 63, Request: Request{PID: 1<<30 | 7, Key: []byte{0, 1, 255}, ReadAt: time.Hour, ReadBy: 2 * time.Hour, Remote: "192.0.2.7:40009"}, Local: true, Left: time.Minute},
+	Ask{ID: 1 << 63, Origin: Origin{5, 6}, Request: Request{PID: 1<<30 | 7, Key: []byte{0, 1, 255}, ReadAt: time.Hour, ReadBy: 2 * time.Hour, Remote: "192.0.2.7:40009"}, Local: true, Left: time.Minute},
 	Released{ID: 3},
 	Settled{ID: 4, Outcome: event.Throttled, User: "ann", Database: "shop", Unit: 17, Kind: "query", Sends: 2, Took: time.Second, Reason: "none"},
 	Done{ID: 5},
@@ -25,7 +25,8 @@ var samples = []Message{
 var golden = []string{
 	"\x00\x09\x01\xff\xff\xff\xff\xc4\x65\x36\x00",
 	"\x00\x11\x02\x00\x00\x00\x00\x3b\x9a\xca\x00\x40\x00\x00\x00\x00\x00\x00\x01",
-	"\x00\x3a\x03\x80\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x07\x03\x00\x01\xff" +
+	"\x00\x4a\x03\x80\x00\x00\x00\x00\x00\x00\x00" +
+		"\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x00\x00\x06\x40\x00\x00\x07\x03\x00\x01\xff" +
 		"\x00\x00\x03\x46\x30\xb8\xa0\x00\x00\x00\x06\x8c\x61\x71\x40\x00\x00\x00\x00\x0d\xf8\x47\x58\x00" +
 		"\x0f192.0.2.7:40009\x01",
 	"\x00\x09\x04\x00\x00\x00\x00\x00\x00\x00\x03",

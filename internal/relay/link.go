@@ -51,11 +51,8 @@ func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
 			break
 		}
 	}
-	if p := r.peer(l.far.Node); p != nil && !l.far.Kin {
-		p.lastError = reason
-		if !r.linked(l.far.Node) {
-			p.downSince = now
-		}
+	if !l.cut {
+		r.lost(l, reason)
 	}
 	for _, a := range r.open() {
 		switch {
@@ -64,6 +61,16 @@ func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
 			r.broke(a, reason)
 		case a.on == nil: // it may have waited for this one's clock
 			r.send(a)
+		}
+	}
+}
+
+// lost notes that a link is no good any more.
+func (r *Relay) lost(l *link, reason string) {
+	if p := r.peer(l.far.Node); p != nil && !l.far.Kin {
+		p.lastError = reason
+		if !r.linked(l.far.Node) {
+			p.downSince = r.now
 		}
 	}
 }
@@ -136,8 +143,10 @@ func (r *Relay) pingAll() {
 			l.nextPing = r.now + pingEvery
 		case l.nextPing > r.now:
 		case len(l.pings) >= maxUnanswered:
+			reason := fmt.Sprintf("%d pings in a row without an answer", len(l.pings))
 			l.cut = true
-			r.out.Cut(l.id, fmt.Sprintf("%d pings in a row without an answer", len(l.pings)))
+			r.lost(l, reason)
+			r.out.Cut(l.id, reason)
 		default:
 			r.ping(l)
 		}

@@ -18,11 +18,16 @@ type Pong struct{ Sent, Clock time.Duration }
 // Ask passes a CancelRequest on.
 type Ask struct {
 	ID      uint64 // the sender's, for one request; a repeat has the same
+	Origin  Origin // of one that came to the sender over a link; zero: it is its own client's
 	Request        // ReadAt and ReadBy are of the receiver's clock
 	// Local says that it goes no further, not even to other processes of the receiver's node.
 	Local bool
 	Left  time.Duration // how long the sender may still come back with it
 }
+
+// Origin names a request across the cluster: the incarnation of the process that read it, and that one's ID for it. It may
+// come to its owner by two ways, when a process takes over while it is under way.
+type Origin struct{ Incarnation, ID uint64 }
 
 // Released: nothing of what was asked is on the wire any more.
 type Released struct{ ID uint64 }

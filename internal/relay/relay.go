@@ -24,7 +24,8 @@ type Relay struct {
 	plains map[Ticket]*ask
 	lastID uint64
 
-	arrivals map[origin]*arrival
+	arrivals map[Origin]*arrival
+	byAsker  map[Origin]*arrival // by who asked, and that one's ID
 	byTicket map[Ticket]*arrival
 	guests   []*arrival // oldest first, as line
 	lastIn   Ticket
@@ -48,7 +49,7 @@ type traffic struct{ open, asked, answered, failed, throttled, arrived uint64 }
 // New returns a Relay that knows no peer. Configure follows.
 func New(out Outside) *Relay {
 	return &Relay{
-		out: out, asks: map[uint64]*ask{}, plains: map[Ticket]*ask{}, arrivals: map[origin]*arrival{}, byTicket: map[Ticket]*arrival{},
+		out: out, asks: map[uint64]*ask{}, plains: map[Ticket]*ask{}, arrivals: map[Origin]*arrival{}, byAsker: map[Origin]*arrival{}, byTicket: map[Ticket]*arrival{},
 	}
 }
 

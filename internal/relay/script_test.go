@@ -22,7 +22,7 @@ import (
 //	ask tN node=N [v30] [from=ADDR] [read=D]    a client's request for another node, read so long ago
 //	many N node=N [v30] [from=ADDR]    so many of them, of which the number is told that did not just wait
 //	ask-here tN [v30]                  with a key of ours that our engine does not know
-//	hear lN ping D | ask N [read=D by=D] [local] | released N | settled N OUTCOME [unit=N] | done N
+//	hear lN ping D | ask N [read=D by=D] [local] [origin=INC/N] | released N | settled N OUTCOME [unit=N] | done N
 //	plain-done tN [FAILURE]
 //	unknown inN, released inN, settled inN OUTCOME        our engine answers
 //	tick D                             time passes; the relay has its Tick where it asked for one
@@ -78,7 +78,11 @@ func (w *world) Say(l Link, m Message) {
 		if m.Local {
 			local = ", to go no further"
 		}
-		w.say("l%d <- ask %d, read from %v to %v%s, %v left", l, m.ID, m.ReadAt, m.ReadBy, local, m.Left)
+		of := ""
+		if m.Origin != (Origin{}) {
+			of = fmt.Sprintf(" (%d of process %d)", m.Origin.ID, m.Origin.Incarnation)
+		}
+		w.say("l%d <- ask %d%s, read from %v to %v%s, %v left", l, m.ID, of, m.ReadAt, m.ReadBy, local, m.Left)
 	case Released:
 		w.say("l%d <- released %d", l, m.ID)
 	case Settled:
@@ -261,6 +265,13 @@ func (w *world) hear(td *datadriven.TestData, l Link) {
 		m = Ask{ID: n, Local: td.HasArg("local"), Left: 30 * time.Second, Request: Request{
 			PID: 1<<30 | 7, Key: make([]byte, 32), ReadAt: w.now - w.duration(td, "read"), ReadBy: w.now - w.duration(td, "by"), Remote: "10.0.0.9:1",
 		}}
+		if a := m.(Ask); td.HasArg("origin") {
+			var s string
+			td.ScanArgs(w.t, "origin", &s)
+			of, id, _ := strings.Cut(s, "/")
+			a.Origin = Origin{number(w, of), number(w, id)}
+			m = a
+		}
 	case "released":
 		m = Released{n}
 	case "settled":

@@ -52,6 +52,10 @@ func (w *World) ask(y why, c *client, pid uint32, key []byte, d time.Duration, d
 		if w.chance(0.1) {
 			post = w.between(0, 5*time.Millisecond)
 		}
+		if w.proc != nil {
+			w.proc.c.spread(t, pid, key, post)
+			return
+		}
 		w.after(post, func() { w.gate.judge(t, pid, key) })
 	})
 }
@@ -68,6 +72,14 @@ func (w *World) askDirect(y why, c *client, done func()) {
 // judge hands a request to the engine as the program's loop does: first what the client's socket holds, once.
 func (g *gate) judge(t *ticket, pid uint32, key []byte) {
 	w := g.w
+	w.noteJudged(t, g.look(pid, key))
+	g.judges(t, func() {
+		g.m.CancelRequested(w.now, t.id, engine.CancelRequest{PID: pid, Key: key, ReadAt: t.readAt, Remote: "10.0.1." + t.client.name()})
+	})
+}
+
+// look delivers what the socket of the client holds that a request names, and says whether there is one.
+func (g *gate) look(pid uint32, key []byte) bool {
 	var id engine.Conn
 	var ok bool
 	g.enter(func() { id, ok = g.m.CancelTarget(pid, key) })
@@ -79,10 +91,7 @@ func (g *gate) judge(t *ticket, pid uint32, key []byte) {
 			}
 		}
 	}
-	w.noteJudged(t, ok)
-	g.judges(t, func() {
-		g.m.CancelRequested(w.now, t.id, engine.CancelRequest{PID: pid, Key: key, ReadAt: t.readAt, Remote: "10.0.1." + t.client.name()})
-	})
+	return ok
 }
 
 // judges runs the event in which the engine judges a request, or a command as if it were one.
@@ -95,6 +104,10 @@ func (g *gate) judges(t *ticket, f func()) {
 // Release closes the client's cancel connection.
 func (g *gate) Release(id engine.Ticket) {
 	w := g.w
+	if w.proc != nil && away(id) {
+		w.proc.released(id)
+		return
+	}
 	if id < 1 || int(id) > len(w.tickets) {
 		w.violate("contract", "ticket %d is released but was never asked", id)
 		return
@@ -138,7 +151,11 @@ func (c *client) planCancels(u *unit) {
 
 // lateCancel is a request after the unit's end.
 func (c *client) lateCancel(u *unit) {
-	if c.w.chance(c.w.k.cancels / 4) {
+	p := c.w.k.cancels / 4
+	if c.w.proc != nil {
+		p *= 3 // on the way to another node such a one may meet the next unit
+	}
+	if c.w.chance(p) {
 		c.cancel(c.w.between(0, 2*time.Millisecond))
 	}
 }

@@ -12,11 +12,16 @@
 // built from the same parts: clients directly on servers, where the checkers must be quiet, and clients through the
 // engine.
 //
+// RunCluster draws a cluster: several Worlds in one time, each with an engine, a relay (internal/relay) and a clock of its own,
+// and links between them that delay, break and come back. A balancer sends each CancelRequest to any of them; nodes start
+// late, are killed, drain, are taken over from, change the secret. P1 to P3 hold over all of it: the way there is judged by
+// check_cluster.go, the rest by the checkers of the world whose client it is about.
+//
 // It belongs to the bench: nothing of the program imports it. It may import ring 0 and 1 and math/rand/v2.
 //
 // Invariants: no goroutine, no clock, no map iteration. The same seed gives the same trace, byte for byte.
 //
-// Limits: one engine, one database, of which some worlds have several hosts that fail and come back (hosts.go), and some
+// Limits: one database in a world, of which some worlds have several hosts that fail and come back (hosts.go), and some
 // clients that replicate (replication.go); authentication and TLS are not modelled (a login is one event); SQL is the tagged
 // language of sql.go; PostgreSQL's pid reuse is left out.
 package sim

@@ -81,6 +81,9 @@ func (g *gate) enter(f func()) {
 	if g.inside {
 		panic("sim: an event inside an event")
 	}
+	if g.w.proc != nil && g.w.proc.dead {
+		return
+	}
 	g.inside = true
 	f()
 	g.inside = false
@@ -256,6 +259,10 @@ func (g *gate) Emit(e event.Event) {
 	}
 	switch e := e.(type) {
 	case event.CancelSettled:
+		if w.proc != nil && away(engine.Ticket(e.Ticket)) {
+			w.proc.settled(e)
+			return
+		}
 		w.noteOutcome(e)
 	case event.ClientLeft:
 		for _, c := range w.clients {

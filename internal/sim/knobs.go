@@ -18,6 +18,7 @@ type Knobs struct {
 	units   int // most units of one client
 	think   time.Duration
 	long    time.Duration // duration of a long statement
+	longs   float64       // statements that take so long
 	horizon time.Duration // when the faults stop at the latest
 
 	minDelay, maxDelay time.Duration // of the network, one way
@@ -85,6 +86,7 @@ func drawKnobs(seed uint64) Knobs {
 		units:       w.pick(3, 16),
 		think:       w.between(0, 20*time.Millisecond),
 		long:        w.between(20*time.Millisecond, 30*time.Second),
+		longs:       0.12,
 		horizon:     8 * time.Second,
 		minDelay:    w.between(20*time.Microsecond, 200*time.Microsecond),
 		maxDelay:    w.between(200*time.Microsecond, 3*time.Millisecond),

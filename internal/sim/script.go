@@ -145,7 +145,7 @@ func (b *builder) ordinary() {
 // duration is how long a statement takes.
 func (b *builder) duration() int {
 	w := b.u.c.w
-	if w.chance(0.12) && !w.calm {
+	if w.chance(w.k.longs) && !w.calm {
 		b.u.long = true
 		return int(w.k.long / time.Microsecond)
 	}

@@ -55,11 +55,24 @@ func Run(seed uint64, o Options) Result {
 	w := newWorld(seed, k, t)
 	w.onlyHits = o.OnlyHits
 	w.tracef("seed %d: %+v", seed, k)
+	w.populate(o.Machine)
+	w.run()
+	r := Result{Seed: seed, Violations: w.violations, Events: w.ran, Virtual: w.now - time.Hour}
+	w.addTo(&r)
+	if t != nil {
+		r.Sum = t.sum
+	}
+	return r
+}
+
+// populate puts everything there is into a world; machine makes what stands between clients and servers, if not nil.
+func (w *World) populate(machine func(cfg config.Config, out engine.Outside, seed uint64) Machine) {
+	k := &w.k
 	w.pm = &postmaster{w: w, twice: k.twice, keyless: k.keyless, early: k.early, checks: k.checks, maxConns: max(1, k.config.Pool.DefaultSize+k.spareConns)}
-	if o.Machine != nil {
+	if machine != nil {
 		w.gate = &gate{w: w, servers: make(map[engine.Server]*conn), orders: make(map[engine.Order]*order)}
 		w.gate.settings.live, w.gate.at = k.config, k.config.Databases[0]
-		w.gate.m = o.Machine(k.config, w.gate, seed)
+		w.gate.m = machine(k.config, w.gate, w.seed)
 	}
 	for range k.clients {
 		d := w.between(0, 100*time.Millisecond)
@@ -69,8 +82,12 @@ func Run(seed uint64, o Options) Result {
 		w.newClient(d)
 	}
 	w.startFaults()
-	w.run()
-	r := Result{Seed: seed, Violations: w.violations, Strays: w.strays, Events: w.ran, Commits: len(w.db.commits), Virtual: w.now - time.Hour}
+}
+
+// addTo adds what became of a world to a result.
+func (w *World) addTo(r *Result) {
+	r.Strays += w.strays
+	r.Commits += len(w.db.commits)
 	for _, c := range w.clients {
 		r.Units += c.answered
 		for _, u := range c.units {
@@ -84,10 +101,6 @@ func Run(seed uint64, o Options) Result {
 			r.Cancels++
 		}
 	}
-	if t != nil {
-		r.Sum = t.sum
-	}
-	return r
 }
 
 // run is the two phases and the drain at the end.

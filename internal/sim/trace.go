@@ -29,10 +29,17 @@ func (t *tracer) line(s string) {
 
 // tracef writes a line if somebody reads it. Hot callers ask w.trace themselves first, which spares the arguments.
 func (w *World) tracef(format string, args ...any) {
-	if w.trace != nil {
-		w.trace.line(fmt.Sprintf("%10.3fms ", float64(w.now-time.Hour)/1e6) + fmt.Sprintf(format, args...) + "\n")
+	if w.trace == nil {
+		return
 	}
+	who := ""
+	if w.proc != nil {
+		who = w.proc.name() + ": "
+	}
+	w.trace.line(stamp(w.now) + who + fmt.Sprintf(format, args...) + "\n")
 }
+
+func stamp(now time.Duration) string { return fmt.Sprintf("%10.3fms ", float64(now-time.Hour)/1e6) }
 
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 

@@ -7,13 +7,14 @@ import (
 
 // World is one run: everything there is, and what went wrong.
 type World struct {
-	timeline
+	*timeline
 	seed  uint64
 	k     Knobs
 	rng   *rand.Rand
 	trace *tracer // nil when nobody reads it
 
-	gate    *gate // nil: clients speak to the servers directly
+	gate    *gate    // nil: clients speak to the servers directly
+	proc    *process // of a cluster that it is; nil: there is no other
 	pm      *postmaster
 	db      database
 	clients []*client
@@ -47,14 +48,14 @@ type Violation struct {
 }
 
 func newWorld(seed uint64, k Knobs, t *tracer) *World {
-	w := &World{seed: seed, k: k, trace: t, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))}
+	w := &World{timeline: &timeline{}, seed: seed, k: k, trace: t, rng: rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))}
 	w.now = time.Hour // no moment of the run is zero
 	return w
 }
 
 // violate notes a broken promise. The first one matters; some more help to understand it.
 func (w *World) violate(rule, format string, args ...any) {
-	if len(w.violations) >= 8 || w.onlyHits {
+	if len(w.violations) >= 8 || w.onlyHits || w.proc != nil && w.proc.dead {
 		return
 	}
 	v := Violation{rule, w.now, sprintf(format, args...)}
