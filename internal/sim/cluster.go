@@ -158,8 +158,6 @@ func (c *cluster) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(c.rng.Int64N(int64(hi-lo)+1))
 }
 
-func (c *cluster) pick(lo, hi int) int { return lo + c.rng.IntN(hi-lo+1) }
-
 // newest is the process of a node that new connections go to; nil: none runs.
 func (c *cluster) newest(node uint16) *process {
 	for i := len(c.procs) - 1; i >= 0; i-- {
