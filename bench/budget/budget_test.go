@@ -54,7 +54,7 @@ func TestCompare(t *testing.T) {
 		want, say string
 	}{
 		"same":        {now: sample(1000, 1)},
-		"within":      {now: sample(1030, 1)},
+		"within":      {now: sample(1015, 1)},
 		"dearer":      {now: sample(1100, 1), want: "simple takes 1100 instructions, the budget is 1000"},
 		"allocates":   {now: sample(1000, 2), want: "simple allocates 2.00 times, the budget is 1.00"},
 		"cheaper":     {now: sample(800, 1), say: "make budget"},

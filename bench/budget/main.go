@@ -1,5 +1,5 @@
 // Command budget counts what a query costs Cancello, in figures that are the same whatever else the machine does:
-// instructions, by valgrind's callgrind, and allocations. `make check` has it compare them with budget.json beside it,
+// instructions, by valgrind's callgrind (callgrind.go), and allocations. `make check` has it compare them with budget.json beside it,
 // and fails where a query has become dearer; `make budget` writes the file anew.
 //
 // What is counted is engine and loop with a client and a server at the other ends of socket pairs, all on one thread
@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -27,8 +26,8 @@ import (
 
 const (
 	// tolerance is by how much the instructions may differ before anybody hears of it: code elsewhere moves and is inlined
-	// in another way, and a random key takes another path.
-	tolerance = 0.04
+	// in another way.
+	tolerance = 0.02
 	// shortRun and longRun are numbers of queries.
 	shortRun, longRun = 400, 2900
 	// settled is a number of queries too, of the run whose allocations count.
@@ -147,9 +146,6 @@ func count(instructions bool) (budget, error) {
 	return b, nil
 }
 
-// collected is callgrind's line with the sum.
-var collected = regexp.MustCompile(`Collected : (\d+)`)
-
 // instructionsOf runs this very program under callgrind. Nothing there may depend on time: no collection, one thread at a
 // time, none of the runtime's signals (which callgrind does not survive).
 func instructionsOf(dir, name string, n int) (int, error) {
@@ -164,11 +160,12 @@ func instructionsOf(dir, name string, n int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w\n%s", cmd, err, said)
 	}
-	m := collected.FindSubmatch(said)
-	if m == nil {
-		return 0, fmt.Errorf("%s: no sum in\n%s", cmd, said)
+	file, err := os.Open(out)
+	if err != nil {
+		return 0, err
 	}
-	return strconv.Atoi(string(m[1]))
+	defer file.Close()
+	return instructions(file)
 }
 
 // turnsByName is what callgrind counts.
