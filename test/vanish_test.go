@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -308,14 +309,16 @@ func TestRestart(t *testing.T) {
 			for _, cl := range idle {
 				cl.value("SELECT 1")
 			}
-			crash(t, g, idle)
+			crash(t, c, g, idle)
 		})
 	}
 }
 
 // crash kills one backend, upon which PostgreSQL throws out all others and recovers. Clients at rest get over it.
-func crash(t *testing.T, g *gate, idle []*raw) {
+func crash(t *testing.T, c *postgres.Cluster, g *gate, idle []*raw) {
 	t.Helper()
+	ready := func() int { return strings.Count(c.Log(), "ready to accept connections") }
+	before := ready()
 	busy := login(t, g.Addr(), "postgres", "postgres")
 	busy.value("BEGIN")
 	pid, err := strconv.Atoi(busy.value("SELECT pg_backend_pid()"))
@@ -328,7 +331,8 @@ func crash(t *testing.T, g *gate, idle []*raw) {
 	if said := busy.ended(); len(said) == 0 || said[len(said)-1].Field('S') != "FATAL" {
 		t.Errorf("in a transaction: %s", summary(said))
 	}
-	until(t, "PostgreSQL has recovered", func() bool {
+	until(t, "PostgreSQL has recovered", func() bool { return ready() > before }) // it may be late to see that one is gone
+	until(t, "clients notice it", func() bool {
 		said := idle[0].query("SELECT 1")
 		if e := said[0]; e.Type == 'E' && e.Field('S') != "ERROR" {
 			t.Fatalf("at rest: %s", summary(said))
