@@ -71,10 +71,8 @@ func (e *Engine) sideLeft(o *order) {
 func (e *Engine) sideRested(d *side) {
 	left := d.usedAt + e.cfg.Cancel.SideIdle - e.now
 	switch {
-	case e.sides[d.place] != d: // they are closed
+	case e.sides[d.place] != d, d.orders > 0: // they are closed, or sideLeft will look again
 		d.watched = false
-	case d.orders > 0:
-		e.after(e.cfg.Cancel.SideIdle, func() { e.sideRested(d) })
 	case left > 0:
 		e.after(left, func() { e.sideRested(d) })
 	default:

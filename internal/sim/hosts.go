@@ -171,7 +171,7 @@ func (g *gate) dials(h *host, user int, sole *client) (ended func(good bool)) {
 	}
 }
 
-// lateDial is how long a dial is waited for, and how long an upstream that failed is left aside at least, as in the
+// lateDial is how long a dial or the answer of a server is waited for, and how long an upstream that failed is left aside at least, as in the
 // engine.
 const lateDial = 500 * time.Millisecond
 
@@ -230,7 +230,7 @@ func (w *World) starves(user int) bool {
 	for _, k := range g.conns {
 		if k != nil && k.server != 0 && k.backend.user == user {
 			servers++
-			if k.sees.checking {
+			if k.sees.checking && w.now-k.sees.checkAt < lateDial {
 				asked++
 			}
 		}
@@ -248,7 +248,7 @@ func (w *World) starves(user int) bool {
 	}
 	for _, c := range w.clients {
 		if c.user == user && g.waits(c) {
-			asked-- // the servers that are asked whether they are still there, within server_connect_timeout, are for the first
+			asked-- // the servers that are asked whether they are still there are for the first, if that does not take long
 		}
 	}
 	return up && asked < 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"time"
 )
 
 // watcher follows the bytes of one connection of the gate by their frames, at the moment the engine takes or queues
@@ -20,6 +21,7 @@ type watcher struct {
 	lending   bool    // settings are applied for a client that is not known yet
 	refused   bool    // ... of which only a refusal has been sent
 	checking  bool    // it was asked whether it is still there, and has not answered
+	checkAt   time.Duration
 	silent    []*unit // of which a message may be that began the lease and doesn't tell whose it is
 	failing   bool    // it was made to fail since it rested last
 	rested    bool    // when the engine last took its bytes, it had answered everything
@@ -79,7 +81,9 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 		if rested {
 			k.w.checkAsked(k, typ, body)
 		}
-		s.checking = s.checking || typ == 'Q' && len(body) == 1
+		if typ == 'Q' && len(body) == 1 && from == nil {
+			s.checking, s.checkAt = true, k.w.now
+		}
 		s.failing = s.failing || (typ == 'Q' || typ == 'P') && bytes.Contains(body, []byte(refusedText))
 		switch typ {
 		case 'X':
