@@ -37,7 +37,12 @@ func (t transport) dial(from net.Addr, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	if err = conn.SetDeadline(time.Now().Add(patience)); err == nil && t == withTLS {
-		return encrypt(conn)
+		secure, err := encrypt(conn, conn)
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secure, nil
 	}
 	if err != nil {
 		conn.Close()
@@ -46,7 +51,8 @@ func (t transport) dial(from net.Addr, addr string) (net.Conn, error) {
 	return conn, nil
 }
 
-func encrypt(conn net.Conn) (net.Conn, error) {
+// encrypt asks for TLS on conn, and speaks it through under, which is conn itself or stands on it.
+func encrypt(conn, under net.Conn) (*tls.Conn, error) {
 	answer := make([]byte, 1)
 	_, err := conn.Write(wire.AppendSSLRequest(nil))
 	if err == nil {
@@ -55,15 +61,11 @@ func encrypt(conn net.Conn) (net.Conn, error) {
 	if err == nil && answer[0] != 'S' {
 		err = fmt.Errorf("SSLRequest was answered with %q", answer)
 	}
-	secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // it is the certificate we made ourselves
+	secure := tls.Client(under, &tls.Config{InsecureSkipVerify: true}) // it is the certificate we made ourselves
 	if err == nil {
 		err = secure.Handshake()
 	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return secure, nil
+	return secure, err
 }
 
 // holder is a client that holds a cancel key.

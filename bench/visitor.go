@@ -74,18 +74,10 @@ func enterFrom(from *net.TCPAddr, t target, database string, buffer int) (*visit
 }
 
 func (v *visitor) encrypt() error {
-	answer := make([]byte, 1)
-	_, err := v.conn.Write(wire.AppendSSLRequest(nil))
-	if err == nil {
-		_, err = io.ReadFull(v.conn, answer)
-	}
-	if err != nil || answer[0] != 'S' {
-		return errors.Join(err, fmt.Errorf("SSLRequest was answered with %q", answer))
-	}
-	v.pipe = &pipe{Conn: v.conn}
-	secure := tls.Client(v.pipe, &tls.Config{InsecureSkipVerify: true}) // it is the certificate we made ourselves
+	v.pipe = &pipe{Conn: v.tcp}
+	secure, err := encrypt(v.tcp, v.pipe)
 	v.conn = secure
-	return secure.Handshake()
+	return err
 }
 
 // login says who it is, and goes on to ReadyForQuery.
