@@ -175,6 +175,7 @@ type Timeouts struct {
 type Cancel struct {
 	Timeout     time.Duration // cancel_timeout: bound of one request's delivery and of the wait for its effect
 	Resend      time.Duration // cancel_resend: sent again when the unit still runs that long after EOF; 0 never
+	FailedDelay time.Duration // failed_cancel_delay: most that the connection of a request stays open that meant nobody; 0 nothing
 	PerUpstream int           // max_cancels_per_upstream: orders on the wire to one upstream
 	SideSize    int           // cancel_side_pool_size: connections for statements that cancel, per server address and login
 	SideIdle    time.Duration // cancel_side_idle_timeout: they are kept unused that long; 0 not at all
@@ -194,7 +195,7 @@ func Default() Config {
 			Reset: Reset{Query: DiscardAll}, Check: Check{Query: EmptyQuery, Delay: 30 * time.Second}},
 		Timeouts: Timeouts{QueryWait: 120 * time.Second, WaitNotify: 5 * time.Second, ServerConnect: 15 * time.Second, ServerIdle: 600 * time.Second, ClientLogin: 60 * time.Second, ServerGhost: 30 * time.Second,
 			ServerLife: time.Hour, LoginRetry: 15 * time.Second, Reserve: 5 * time.Second},
-		Cancel: Cancel{Timeout: 10 * time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16, SideSize: 2, SideIdle: time.Minute, ClientLoss: time.Minute},
+		Cancel: Cancel{Timeout: 10 * time.Second, FailedDelay: time.Second, Resend: 250 * time.Millisecond, PerUpstream: 16, SideSize: 2, SideIdle: time.Minute, ClientLoss: time.Minute},
 		TLS:    TLS{Server: ServerTLS{Mode: SSLPrefer}},
 	}
 }

@@ -87,6 +87,8 @@ func behindLimits() []setting[Config] {
 			duration: func(c *Config) *time.Duration { return &c.Cancel.Timeout }},
 		{table: "cancel", name: "cancel_resend", about: "a cancel that PostgreSQL may have swallowed goes out again after that", zero: "never again",
 			duration: func(c *Config) *time.Duration { return &c.Cancel.Resend }},
+		{table: "cancel", name: "failed_cancel_delay", about: "most that the connection of a cancel whose key is nobody's stays open, where many from its address have been: 100 ms for the 21st, twice that for each further one; one is forgiven each second. A cancel that means somebody never waits", zero: "they are closed at once",
+			duration: func(c *Config) *time.Duration { return &c.Cancel.FailedDelay }},
 		{table: "cancel", name: "max_cancels_per_upstream", about: "cancels on the wire to one PostgreSQL; the others wait in line",
 			min: 1, max: 10_000, number: func(c *Config) *int { return &c.Cancel.PerUpstream }},
 		{table: "cancel", name: "cancel_side_pool_size", about: "connections for statements that cancel (`cancel_fallback = \"sql\"`), to one server address and by one login; other cancels there wait in line. They are opened when needed and count in no pool's size",

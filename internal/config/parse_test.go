@@ -93,7 +93,7 @@ func TestFile(t *testing.T) {
 		Timeouts: Timeouts{QueryWait: 0, WaitNotify: 10 * time.Second, ServerConnect: 5 * time.Second, ServerIdle: 90 * time.Second, ClientLogin: 1500 * time.Millisecond, Shutdown: 2 * time.Minute, ServerGhost: time.Hour,
 			ServerLife: 30 * time.Minute, LoginRetry: 5 * time.Second, Reserve: 3 * time.Second},
 		Limits: Limits{time.Hour, time.Minute, 30 * time.Second, 90 * time.Second},
-		Cancel: Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, PerUpstream: 16, SideSize: 3, SideIdle: 20 * time.Second, OnLoss: LossWaits, ClientLoss: 5 * time.Minute},
+		Cancel: Cancel{Timeout: 2 * time.Second, Resend: 100 * time.Millisecond, FailedDelay: 700 * time.Millisecond, PerUpstream: 16, SideSize: 3, SideIdle: 20 * time.Second, OnLoss: LossWaits, ClientLoss: 5 * time.Minute},
 		TLS: TLS{
 			Client: ClientTLS{Mode: SSLVerifyCA, Cert: "gate.pem", Key: "gate.key", CA: "clients.pem"},
 			Server: ServerTLS{Mode: SSLRequire, CA: "servers.pem", Cert: "gate.pem", Key: "gate.key"},

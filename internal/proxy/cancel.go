@@ -27,5 +27,8 @@ func (v *visit) cancel(s wire.Startup) {
 		p.set.Emit(settled)
 		return
 	}
-	p.carryOut(p.ctx, engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}, v.began, false)
+	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
+	if p.carryOut(p.ctx, r, v.began, false) {
+		v.hold()
+	}
 }

@@ -57,8 +57,9 @@ func (p *Proxy) CancelHere(ctx context.Context, remote string, pid uint32, k []b
 	p.carryOut(ctx, engine.CancelRequest{PID: pid, Key: k, ReadAt: p.loop.Now(), Remote: remote}, time.Now(), true)
 }
 
-// carryOut finds who a request is for, and waits until its connection may be closed. here: it goes to no other node.
-func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, here bool) {
+// carryOut finds who a request is for, and waits until its connection may be closed. here: it goes to no other node. It tells
+// whether the request was nobody's and may have been a guess.
+func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, here bool) (guess bool) {
 	w := p.sort(r.PID, r.Key)
 	node, _, _ := key.Split(r.PID)
 	// What a key of 3.2 says of its node is true, so that what is wrong there is worth a word; one of 3.0 may say anything.
@@ -71,8 +72,9 @@ func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time
 	case w == oursPerhaps:
 		p.judgeHere(ctx, r)
 	default:
-		p.nobodys(w, r.Remote, began)
+		return p.nobodys(w, r.Remote, began)
 	}
+	return false
 }
 
 // plainKey is the length of a key of protocol 3.0.

@@ -191,7 +191,7 @@ func withVerifier(m auth.Method, userlist string) option {
 func newConfig() *config.Config {
 	c := config.Default()
 	c.Listen = []string{"127.0.0.1:0"}
-	c.Auth.FailedDelay = 0 // who tests it sets it
+	c.Auth.FailedDelay, c.Cancel.FailedDelay = 0, 0 // who tests them sets them
 	return &c
 }
 

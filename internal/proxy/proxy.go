@@ -72,6 +72,7 @@ type Proxy struct {
 	lent      lentRing      // by clients, for servers
 	brake     brake         // of addresses whose logins fail
 	shortKeys shortKeys     // of clients
+	guesses   guesses       // at keys, by address
 
 	ctx       context.Context // ends with Stop
 	cancel    context.CancelFunc
@@ -112,7 +113,7 @@ func New(s Settings) (*Proxy, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.keys.Store(s.Keys)
-	p.brake.began = time.Now()
+	p.brake.began, p.guesses.began = time.Now(), time.Now()
 	p.lobby = newLobby(p.fds.room(&s.Config))
 	p.access.Store(&access{s.Verifier, s.Passwords})
 	if s.Elsewhere == nil {

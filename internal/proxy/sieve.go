@@ -47,8 +47,9 @@ func (p *Proxy) sort(pid uint32, k []byte) whose {
 	return oursPerhaps
 }
 
-// nobodys settles a request that sort has told to be none of ours. Nothing of it was seen by the engine.
-func (p *Proxy) nobodys(w whose, remote string, began time.Time) {
+// nobodys settles a request that sort has told to be none of ours. Nothing of it was seen by the engine. It tells
+// whether it may have been a guess.
+func (p *Proxy) nobodys(w whose, remote string, began time.Time) (guess bool) {
 	outcome := event.UnknownKey
 	switch w {
 	case forged:
@@ -57,6 +58,7 @@ func (p *Proxy) nobodys(w whose, remote string, began time.Time) {
 		outcome = event.Malformed
 	}
 	p.set.Emit(event.CancelSettled{Outcome: outcome, Ticket: p.ids.Add(1), Remote: remote, Took: time.Since(began)})
+	return w == forged || w == unknown
 }
 
 // The table of shortKeys: a page is made when the first of its slots is used.
