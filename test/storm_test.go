@@ -35,46 +35,8 @@ func TestStormOfForgedCancels(t *testing.T) {
 	}
 	running(t, f, people)
 	before := f.Accepted()
-	strange := func(n int) []byte {
-		k := make([]byte, n)
-		rand.Read(k) // it never fails
-		return k
-	}
 	began := time.Now()
-	const storm = 10_000
-	var sent, serial atomic.Int64
-	var forgers sync.WaitGroup
-	over := make(chan struct{})
-	for range 4 {
-		forgers.Go(func() {
-			for {
-				n := serial.Add(1)
-				if n > storm {
-					return
-				}
-				victim := all[n%people]
-				request := [][]byte{
-					fake.Cancel(victim.pid, strange(4)), fake.Cancel(victim.pid, strange(32)), fake.Cancel(victim.pid, strange(5)),
-					fake.Cancel(victim.pid+100, victim.key), fake.Cancel(0, make([]byte, 4)), fake.Cancel(1<<31|victim.pid, strange(32)),
-				}[n%6]
-				from := &net.TCPAddr{IP: net.IPv4(127, byte(1+n%250), byte(n/250%250), 9)}
-				nc, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial("tcp", g.Addr())
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := nc.Write(request); err == nil {
-					_ = nc.SetDeadline(time.Now().Add(patience))
-					if err := drained(nc); err != nil {
-						t.Errorf("request %d: %v", n, err)
-					}
-				}
-				_ = nc.Close()
-				sent.Add(1)
-			}
-		})
-	}
-	go func() { forgers.Wait(); close(over) }()
+	sent, over := storm(t, g, all)
 	for range 100 { // those who say nothing, or half a handshake
 		c := fake.Dial(t, g.Addr())
 		c.Put(fake.Msg(0, uint32(80877103)))
@@ -105,8 +67,8 @@ func TestStormOfForgedCancels(t *testing.T) {
 		}
 		running(t, f, people)
 	}
-	if n := sent.Load(); n != storm {
-		t.Errorf("%d of %d requests were sent", n, storm)
+	if n := sent.Load(); n != forgeries {
+		t.Errorf("%d of %d requests were sent", n, forgeries)
 	}
 	if n, meant := f.Accepted()-before, people*rounds; n < meant || n > 4*meant { // one may go out again three times
 		t.Errorf("%d connections to the server for %d cancels that are true", n, meant)
@@ -121,7 +83,50 @@ func TestStormOfForgedCancels(t *testing.T) {
 		}
 	}
 	if most := 20 * (int(time.Since(began).Seconds()) + 2); forged > most {
-		t.Errorf("%d lines in the log for %d forged requests, want %d at most", forged, storm, most)
+		t.Errorf("%d lines in the log for %d forged requests, want %d at most", forged, forgeries, most)
 	}
 	g.AwaitLog("more cancels that mean nobody: lines were left out, counts were not")
+}
+
+// forgeries is how many requests a storm has.
+const forgeries = 10_000
+
+// storm sends requests that mean nobody; all are clients whose keys they resemble. over is closed when all have been sent.
+func storm(t *testing.T, g *gate, all []*joined) (sent *atomic.Int64, over <-chan struct{}) {
+	strange := func(n int) []byte {
+		k := make([]byte, n)
+		rand.Read(k) // it never fails
+		return k
+	}
+	var serial atomic.Int64
+	sent = &atomic.Int64{}
+	var forgers sync.WaitGroup
+	for range 4 {
+		forgers.Go(func() {
+			for n := serial.Add(1); n <= forgeries; n = serial.Add(1) {
+				victim := all[int(n)%len(all)]
+				request := [][]byte{
+					fake.Cancel(victim.pid, strange(4)), fake.Cancel(victim.pid, strange(32)), fake.Cancel(victim.pid, strange(5)),
+					fake.Cancel(victim.pid+100, victim.key), fake.Cancel(0, make([]byte, 4)), fake.Cancel(1<<31|victim.pid, strange(32)),
+				}[n%6]
+				from := &net.TCPAddr{IP: net.IPv4(127, byte(1+n%250), byte(n/250%250), 9)}
+				nc, err := (&net.Dialer{LocalAddr: from, Timeout: patience}).Dial("tcp", g.Addr())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := nc.Write(request); err == nil {
+					_ = nc.SetDeadline(time.Now().Add(patience))
+					if err := drained(nc); err != nil {
+						t.Errorf("request %d: %v", n, err)
+					}
+				}
+				_ = nc.Close()
+				sent.Add(1)
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { forgers.Wait(); close(ended) }()
+	return sent, ended
 }

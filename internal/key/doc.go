@@ -15,5 +15,7 @@
 // differ. A genuine MAC says that a key was minted here, not that it is the slot's present one: the caller still
 // compares it with Equal.
 //
+// Who guesses keys is told by Guesses, which decides how long the connection of a failed request is kept.
+//
 // Limits: 1024 nodes, Slots clients of a node.
 package key

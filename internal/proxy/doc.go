@@ -31,6 +31,7 @@
 //
 // Limits: at most maxSilent connections without a complete startup packet (the oldest from where most came gives way
 // to a new one, so that cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
-// ReadyForQuery; failed_login_delay for who comes from where logins failed (slow.go), a cancel never; lingerBytes and
+// ReadyForQuery; failed_login_delay for who comes from where logins failed (slow.go), a cancel never;
+// failed_cancel_delay for the connections of cancels that mean nobody (guess.go), no other; lingerBytes and
 // lingerTime after a FIN.
 package proxy
