@@ -276,7 +276,7 @@ func TestRestart(t *testing.T) {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			c := pgtest.Start(t, major, pgtest.Private())
 			g := startGate(t, gateOptions{upstreams: []string{upstream(c, "postgres", "postgres")}, mode: "transaction", size: 3,
-				set: []string{"server_connect_timeout=500ms"}})
+				set: []string{"server_connect_timeout=3s"}})
 			var idle []*raw
 			for range 5 {
 				cl := login(t, g.Addr(), "postgres", "postgres")
