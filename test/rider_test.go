@@ -28,6 +28,11 @@ func ride(addr string, version uint32, user, database string) (*rider, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.login(version, user, database)
+}
+
+// login logs in on an open connection, which an error closes.
+func (c *rider) login(version uint32, user, database string) (*rider, error) {
 	if err := c.put(fake.Startup(version, "user", user, "database", database)); err != nil {
 		return nil, c.over(err)
 	}
