@@ -23,7 +23,7 @@ var proofs = []struct {
 // TestNamedTests: every test, case and script that a document names is there.
 func TestNamedTests(t *testing.T) {
 	pages, tests, scripts := map[string]string{}, map[string][]string{}, map[string]bool{}
-	for _, dir := range []string{"internal/engine/testdata", "internal/session/testdata"} {
+	for _, dir := range []string{"internal/engine/testdata", "internal/session/testdata", "internal/relay/testdata"} {
 		for _, name := range files(t, dir) {
 			scripts[name] = true
 		}
