@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +48,35 @@ type compatibility struct {
 // row is a driver that was used on every ground.
 type row struct {
 	who     answer
-	refused map[string]bool // by column: whether statement mode refuses it; without a key the driver doesn't have it
+	refused map[string]bool   // by column: whether statement mode refuses it; without a key the driver doesn't have it
+	cuts    map[string]string // by pool mode: what became of the connection where the server's was closed
+}
+
+// What a driver may say of the case cut: how its statement ended, and the next query, or that one on a new connection. A
+// code is what users go by where the connection goes on; with a connection that is closed many drivers keep only words.
+var (
+	goneOn = regexp.MustCompile(`^(08007|cancelled) 1$`)
+	closed = regexp.MustCompile(`(?s)^(08007|cancelled|.*outcome is unknown.*|.*closed the connection.*|CONNECTION_CLOSED|context canceled)( again)? 1$`)
+)
+
+// cut takes what a driver says of that case. In session mode the server was the client's session: there is no other way
+// than to connect anew, and some drivers do so by themselves.
+func (r *row) cut(t testing.TB, g ground, result string) {
+	t.Helper()
+	word := "goes on"
+	switch again := strings.HasSuffix(result, " again 1"); {
+	case !closed.MatchString(result), g.mode != "session" && !again && !goneOn.MatchString(result):
+		t.Errorf("%s: cut: %q", g, result)
+		return
+	case again:
+		word = "anew"
+	case g.mode == "session":
+		word = "anew, by itself"
+	}
+	if was, ok := r.cuts[g.mode]; ok && was != word {
+		t.Errorf("%s: cut: %q is %q, elsewhere it was %q", g, result, word, was)
+	}
+	r.cuts[g.mode] = word
 }
 
 // add takes a driver that said everywhere what it had to say.
@@ -76,12 +105,13 @@ func (r *row) line(d driver) string {
 // page is docs/compatibility.md.
 func (c *compatibility) page(installs []postgres.Install) string {
 	var b strings.Builder
-	b.WriteString(`# Drivers
+	b.WriteString(`# Drivers and servers
 
 <!-- Made by TestDrivers in test/. Update it with: make drivers-report -->
 
 Each driver does what its users do, with its defaults: on PostgreSQL itself, and through Cancello with ` + "`pool_mode`" + `
-session, transaction and statement, in clear with trust and over TLS with SCRAM-SHA-256 on both sides, before PostgreSQL 15 and 18.
+session, transaction and statement, in clear with trust and over TLS with SCRAM-SHA-256 on both sides, before PostgreSQL 15 and 18
+(over TLS before 15 only what cancels).
 Behind Cancello the pool has two servers, and other clients are at them without rest: they take each server that is let go of,
 prepare statements of their own under the very names that drivers use, change settings and leave failed transactions. A driver
 passes when each case gives what it gives on PostgreSQL itself.
@@ -112,11 +142,41 @@ What drivers say otherwise than the others, on PostgreSQL too:
 			fmt.Fprintf(&b, "- **%s**: %s\n", d.name, d.remark)
 		}
 	}
+	b.WriteString(c.cutTable())
+	b.WriteString("\n" + serversTable())
 	fmt.Fprintf(&b, "\n%s\n\nLooked at on %s, before PostgreSQL %s.\n\n| driver | version |\n|---|---|\n", versionsHeading, time.Now().Format(time.DateOnly), versionsOf(installs))
 	for _, d := range drivers {
 		if r := c.rows[d.name]; r != nil {
 			fmt.Fprintf(&b, "| %s | %s |\n", d.name, r.who.Version)
 		}
+	}
+	return b.String()
+}
+
+// cutTable is what drivers do where servers have no key.
+func (c *compatibility) cutTable() string {
+	var b strings.Builder
+	b.WriteString(`
+## Drivers and servers without a usable key
+
+The cancels of the table above, before PostgreSQL 15 behind something that takes its keys away and PostgreSQL 18 behind something that
+makes zeros of them, in clear, in every pool mode. With ` + "`cancel_fallback = \"sql\"`" + ` nothing differs: ✓ the same as on PostgreSQL
+itself. With ` + "`disconnect`" + `, the default, the statement ends with 08007, and the columns say what becomes of the next query on the
+client's connection: it **goes on**, or needs one that is opened **anew**. In session mode, and within a transaction, Cancello
+closes the client's connection too, since what it had begun is lost.
+
+`)
+	b.WriteString("| driver | `sql` | `disconnect`, " + strings.Join(poolModes, " | `disconnect`, ") + " |\n|---|:-:|" + strings.Repeat("---|", len(poolModes)) + "\n")
+	for _, d := range drivers {
+		r := c.rows[d.name]
+		if r == nil || d.cancels == notTried {
+			continue
+		}
+		cells := []string{d.name, "✓"}
+		for _, mode := range poolModes {
+			cells = append(cells, r.cuts[mode])
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
 	return b.String()
 }

@@ -32,6 +32,7 @@ type target struct {
 	RootCert string `json:"sslrootcert"`
 	Mode     string `json:"mode"`
 	Protocol string `json:"protocol"`
+	Cases    string `json:"cases"`
 }
 
 // answer is one line of a driver's program.
@@ -58,10 +59,16 @@ type ground struct {
 	mode    string
 	address address
 	cluster *postgres.Cluster
+	cases   string // what the names of the cases begin with that are done there; empty: all but cut
+	key     string // of its servers: none, dummy; empty: PostgreSQL's own
 }
 
 func (g ground) String() string {
-	return fmt.Sprintf("%d %s %s", g.major, g.mode, map[bool]string{true: "TLS", false: "clear"}[g.tls])
+	text := fmt.Sprintf("%d %s %s", g.major, g.mode, map[bool]string{true: "TLS", false: "clear"}[g.tls])
+	if g.key != "" {
+		text += fmt.Sprintf(" key=%s %s", g.key, g.cases)
+	}
+	return text
 }
 
 // driverPassword is that of every driver's role. Over TLS it is asked for by SCRAM, in clear everybody is trusted.
@@ -79,14 +86,18 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 	for _, major := range majors {
 		cert := a.Issue("postgres", "127.0.0.1")
 		c := pgtest.Start(t, major,
-			pgtest.Settings(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "max_connections": "400"}),
+			pgtest.Settings(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "max_connections": "600"}),
 			pgtest.Files(map[string][]byte{"server.crt": cert.PEM, "server.key": cert.KeyPEM}),
 			pgtest.HBA("local all all trust\nhostssl all postgres all trust\nhostssl all all all scram-sha-256\nhostnossl all all all trust\n"))
 		for _, r := range roles {
 			superuser(t, c, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", r, driverPassword))
 		}
 		for _, tls := range []bool{false, true} {
-			grounds = append(grounds, ground{major, tls, directly, direct(c), c})
+			cases := ""
+			if tls && major < 18 {
+				cases = "cancel" // what else goes over TLS is the same
+			}
+			grounds = append(grounds, ground{major: major, tls: tls, mode: directly, address: direct(c), cluster: c, cases: cases})
 			for _, mode := range poolModes {
 				o := gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=disable"}, mode: mode, size: 2, set: []string{"max_prepared_statements=20"}}
 				if tls {
@@ -95,8 +106,25 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 					_, more := front(a, "require")
 					o.set = append(o.set, more...)
 				}
-				grounds = append(grounds, ground{major, tls, mode, startGate(t, o).address, c})
+				grounds = append(grounds, ground{major: major, tls: tls, mode: mode, address: startGate(t, o).address, cluster: c, cases: cases})
 			}
+		}
+		grounds = append(grounds, layOdd(t, major, c)...)
+	}
+	return grounds
+}
+
+// layOdd starts gates to servers without a usable key, where drivers do their cancels alone: by a statement, which is to make
+// no difference, and with the server's connection closed for each (the case cut).
+func layOdd(t *testing.T, major int, c *postgres.Cluster) []ground {
+	t.Helper()
+	key := map[int]string{15: "none", 18: "dummy"}[major]
+	s := startShim(t, &shim{t: t, to: direct(c).Addr(), zeros: key == "dummy"})
+	var grounds []ground
+	for _, mode := range poolModes {
+		for _, way := range []struct{ cases, fallback string }{{"cancel", "sql"}, {"cut", "disconnect"}} {
+			g := startGate(t, gateOptions{file: fallbackFile(t, s.address(), 4, fmt.Sprintf("cancel_fallback = %q", way.fallback)), mode: mode, set: []string{"max_prepared_statements=20", "server_idle_timeout=5s", "cancel_side_idle_timeout=5s"}})
+			grounds = append(grounds, ground{major: major, mode: mode, address: g.address, cluster: c, cases: way.cases, key: key})
 		}
 	}
 	return grounds
@@ -193,7 +221,7 @@ func (p *conversation) next() answer {
 // use has the program do its cases on a ground, and tells what each came to.
 func (p *conversation) use(d driver, g ground, rootCert string, tell func(name, result string)) {
 	p.t.Helper()
-	x := target{Host: g.address.host, Port: g.address.port, User: d.role(), Password: driverPassword, Database: "postgres", Table: d.role(), SSLMode: "disable", Mode: g.mode, Protocol: d.protocol}
+	x := target{Host: g.address.host, Port: g.address.port, User: d.role(), Password: driverPassword, Database: "postgres", Table: d.role(), SSLMode: "disable", Mode: g.mode, Protocol: d.protocol, Cases: g.cases}
 	if g.tls {
 		x.SSLMode, x.RootCert = "verify-full", rootCert
 	}
@@ -230,12 +258,12 @@ var drivers = []driver{
 	{name: "libpq 18, protocol 3.2", kind: "python", folder: "libpq", libpq: 18, protocol: "3.2", cancels: "the same, with a key of 32 bytes"},
 	{name: "psql", kind: "python", folder: "psql", libpq: 15, blocks: []string{"cursor"}, cancels: "Ctrl-C, in clear"},
 	{name: "psql, libpq 18, protocol 3.2", kind: "python", folder: "psql", libpq: 18, protocol: "3.2", blocks: []string{"cursor"}, cancels: "Ctrl-C, in clear"},
-	{name: "pgbench", kind: "python", folder: "pgbench", libpq: 15, cancels: "not tried"},
+	{name: "pgbench", kind: "python", folder: "pgbench", libpq: 15, cancels: notTried},
 	{name: "psycopg2", kind: "python", folder: "psycopg2", module: "psycopg2", libpq: 15, blocks: []string{"cursor"}, cancels: "`connection.cancel()`, in clear"},
 	{name: "psycopg", kind: "python", folder: "psycopg", module: "psycopg", libpq: 15, blocks: []string{"cursor"}, cancels: "`Connection.cancel()`, in clear"},
 	{name: "psycopg, libpq 18, protocol 3.2", kind: "python", folder: "psycopg", module: "psycopg", libpq: 18, protocol: "3.2", blocks: []string{"cursor"}, cancels: "`Connection.cancel()`, in clear"},
 	{name: "asyncpg", kind: "python", folder: "asyncpg", module: "asyncpg", blocks: []string{"cursor"}, cancels: "a task that is cancelled, `timeout=`; as the connection",
-		remark: "a cancelled task ends with CancelledError, which is counted as 57014."},
+		remark: "a cancelled task ends with CancelledError, which is counted as 57014. Where the connection is closed in answer to a cancel, a query that is asked for before asyncpg has heard of that is never answered; the case waits for `is_closed()`."},
 	{name: "pgjdbc", kind: "java", folder: "pgjdbc", blocks: []string{"cursor"}, cancels: "`Statement.cancel()`, `setQueryTimeout`; in clear"},
 	{name: "node-postgres", kind: "node", folder: "pg", cancels: "`Client.cancel()`, in clear"},
 	{name: "postgres.js", kind: "node", folder: "postgresjs", blocks: []string{"pipeline"}, cancels: "`query.cancel()`, as the connection",
@@ -246,6 +274,9 @@ var drivers = []driver{
 		remark: "it takes a connection for bad that it cancelled on within a transaction."},
 	{name: "lib/pq, protocol 3.2", kind: "go", folder: "pq", protocol: "3.2", blocks: []string{"copy"}, cancels: "the same, with a key of 32 bytes"},
 }
+
+// notTried is a driver's that has nothing to cancel with.
+const notTried = "not tried"
 
 // driver is a program under drivers/.
 type driver struct {
@@ -405,7 +436,7 @@ func TestDrivers(t *testing.T) {
 			t.Parallel()
 			p := d.start(t)
 			t.Logf("%s %s", p.who.Driver, p.who.Version)
-			r := &row{who: p.who, refused: map[string]bool{}}
+			r := &row{who: p.who, refused: map[string]bool{}, cuts: map[string]string{}}
 			for _, g := range grounds {
 				if d.protocol == "3.2" && g.mode == directly && g.major < 18 {
 					continue // which does not speak it
@@ -422,8 +453,11 @@ func TestDrivers(t *testing.T) {
 // try has the driver do its cases on a ground, among rivals where there is a pool.
 func (p *conversation) try(d driver, g ground, rootCert string, r *row) {
 	p.t.Helper()
+	if d.cancels == notTried && g.cases != "" {
+		return
+	}
 	begin := time.Now()
-	if g.mode != directly {
+	if g.mode != directly && g.cases != "cut" {
 		defer rivals(p.t, d, g, rootCert)()
 	}
 	cases := 0
@@ -434,7 +468,9 @@ func (p *conversation) try(d driver, g ground, rootCert string, r *row) {
 		if d.refused(name, g) && blockRefused.MatchString(result) {
 			result = "refused"
 		}
-		if want := d.expect(name, g); result != want {
+		if name == "cut" {
+			r.cut(p.t, g, result)
+		} else if want := d.expect(name, g); result != want {
 			p.t.Errorf("%s: %s: %q, want %q", g, name, result, want)
 		}
 	})

@@ -10,23 +10,29 @@ import (
 )
 
 // shim stands between a gate and a PostgreSQL like a proxy that knows nothing of cancel, as RDS Proxy: it takes the
-// BackendKeyData out of every login, and counts CancelRequests, which it drops.
+// BackendKeyData out of every login, or the key out of it, and counts CancelRequests, which it drops.
 type shim struct {
-	t    testing.TB
-	to   string
-	ln   net.Listener
-	mu   sync.Mutex
-	keys int        // CancelRequests
-	up   []net.Conn // to the server
+	zeros bool // for keys; else there is no BackendKeyData
+	t     testing.TB
+	to    string
+	ln    net.Listener
+	mu    sync.Mutex
+	keys  int        // CancelRequests
+	up    []net.Conn // to the server
 }
 
 func newShim(t testing.TB, to string) *shim {
+	t.Helper()
+	return startShim(t, &shim{t: t, to: to})
+}
+
+func startShim(t testing.TB, s *shim) *shim {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shim{t: t, to: to, ln: ln}
+	s.ln = ln
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -84,7 +90,7 @@ func (s *shim) relay(nc net.Conn) {
 	}
 	go func() {
 		_, _ = io.Copy(up, nc)
-		_ = up.(*net.TCPConn).CloseWrite()
+		up.Close() // what still runs there is nobody's any more
 	}()
 	r := bufio.NewReader(up)
 	for {
@@ -92,7 +98,10 @@ func (s *shim) relay(nc net.Conn) {
 		if err != nil {
 			return
 		}
-		if m.Type != 'K' {
+		if m.Type == 'K' && s.zeros {
+			clear(m.Body[4:])
+		}
+		if m.Type != 'K' || s.zeros {
 			p := binary.BigEndian.AppendUint32([]byte{m.Type}, uint32(len(m.Body)+4))
 			if _, err := nc.Write(append(p, m.Body...)); err != nil {
 				return

@@ -29,8 +29,12 @@ async function awaitRunning (mark) {
   await nextLine()
 }
 
-// aCase says what a case came to.
+// only is what the names of the cases begin with that the present target is for.
+let only = ''
+
+// aCase says what a case came to, if it is to be done.
 async function aCase (name, run) {
+  if (only ? !name.startsWith(only) : name === 'cut') return
   try {
     say({ case: name, result: String(await run()) })
   } catch (e) {
@@ -42,7 +46,9 @@ async function aCase (name, run) {
 async function serve (use) {
   for (let line; (line = await nextLine()) !== null;) {
     try {
-      await use(JSON.parse(line))
+      const t = JSON.parse(line)
+      only = t.cases
+      await use(t)
     } catch (e) {
       say({ case: 'connect', failed: `${e.name}: ${e.message}` })
     }
@@ -60,6 +66,15 @@ async function code (promise) {
   return 'no error'
 }
 
+// afterCut is what the case cut says: how the statement ended, and the next query, on a new connection where it must be.
+async function afterCut (said, one, anew) {
+  try {
+    return `${said} ${await one()}`
+  } catch (e) {
+    return `${said} again ${await anew()}`
+  }
+}
+
 // servers is the case of that name: pid tells the server that a query ran on.
 async function servers (t, pid) {
   const first = await pid()
@@ -70,7 +85,7 @@ async function servers (t, pid) {
 }
 
 module.exports = {
-  say, awaitRunning, aCase, serve, code,
+  say, awaitRunning, aCase, serve, code, afterCut,
   servers,
   // What all drivers ask, so that all say the same.
   WHO: "SELECT current_user || ' ' || current_database() || ' ' || current_setting('server_version_num')::int / 10000 AS v",

@@ -6,6 +6,8 @@ import threading
 
 writing = threading.Lock()
 
+only = ""  # what the names of the cases begin with that the present target is for
+
 
 def say(**message):
     """Writes one line for the test."""
@@ -20,11 +22,19 @@ def await_running(mark):
     sys.stdin.readline()
 
 
+def wanted(name):
+    """Tells whether a case is to be done."""
+    return name.startswith(only) if only else name != "cut"
+
+
 def serve(use):
     """Uses each target that the test names, up to the end of the input."""
+    global only
     while line := sys.stdin.readline():
         try:
-            use(json.loads(line))
+            t = json.loads(line)
+            only = t["cases"]
+            use(t)
         except Exception as e:
             say(case="connect", failed=f"{type(e).__name__}: {e}".strip())
         say(end=True)
@@ -43,12 +53,22 @@ def servers(t, pid):
 
 def case(name, run):
     """Says what a case came to. A case that fails in a way that it did not expect says how."""
+    if not wanted(name):
+        return True
     try:
         say(case=name, result=str(run()))
         return True
     except Exception as e:  # whatever it is, it is the answer
         say(case=name, failed=f"{type(e).__name__}: {e}".strip())
         return False
+
+
+def after_cut(code, one, anew):
+    """What the case cut says: how the statement ended, and the next query, on a new connection where it must be."""
+    try:
+        return f"{code} {one()}"
+    except Exception:
+        return f"{code} again {anew()}"
 
 
 def beside(run, *args):

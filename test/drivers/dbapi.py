@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from contract import BIG, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, await_running, beside, case, servers
+from contract import BIG, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, after_cut, await_running, beside, case, servers
 
 
 class User:
@@ -66,6 +66,12 @@ class User:
         self.c.autocommit = self.single
         return " ".join(said)
 
+    def cut(self):
+        mark = f"{self.t['user']}_x{self.t['port']}"
+        self.c.autocommit = True
+        said = self.cancelled(mark, SLEEP.format(mark))
+        return after_cut(said, self.one, lambda: type(self)(self.t).one())
+
     def cancel_in_transaction(self):
         mark = self.t["user"] + "_t"
         self.block()
@@ -95,5 +101,6 @@ class User:
         for name, run in own.items():
             case(name.replace("_", " "), run)
         case("cancel idle", self.cancel_idle)
+        case("cut", self.cut)
         case("servers", lambda: servers(self.t, lambda: self.ask("SELECT pg_backend_pid()")[0][0]))
         self.c.close()

@@ -11,10 +11,12 @@ import io
 from datetime import date
 
 import asyncpg
-from contract import BIG, MANY, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, await_running, patience, say, serve
+from contract import BIG, MANY, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, await_running, patience, say, serve, wanted
 
 
 async def case(name, run):
+    if not wanted(name):
+        return
     try:
         say(case=name, result=str(await run()))
     except (Exception, asyncio.CancelledError) as e:
@@ -152,6 +154,16 @@ class User:
         statement = await self.c.prepare(f"SELECT pg_sleep($1) AS {mark}")
         return f"{await self.cancelled(mark, statement.fetchval(600))} {await self.one()}"
 
+    async def cut(self):
+        mark = f"{self.t['user']}_x{self.t['port']}"
+        said = await self.cancelled(mark, self.c.execute(SLEEP.format(mark)))
+        if self.t["mode"] != "session":
+            return f"{said} {await self.one()}"
+        # A query that is asked for before the end of the connection was heard of would never be answered.
+        while not self.c.is_closed():
+            await asyncio.sleep(0.01)
+        return f"{said} again {await User(self.t, await connect(self.t)).one()}"
+
     async def timeout(self):
         return f"{await code(self.c.execute('SELECT pg_sleep(600)', timeout=0.3))} {await self.one()}"
 
@@ -163,11 +175,15 @@ class User:
         return "one"
 
 
-async def work(t):
-    c = await asyncpg.connect(
+async def connect(t):
+    return await asyncpg.connect(
         host=t["host"], port=t["port"], user=t["user"], password=t["password"], database=t["database"],
         ssl=ssl.create_default_context(cafile=t["sslrootcert"]) if t["sslrootcert"] else False,
     )
+
+
+async def work(t):
+    c = await connect(t)
     u = User(t, c)
     await case("connect", lambda: c.fetchval(WHO))
     await case("query", u.query)
@@ -185,6 +201,7 @@ async def work(t):
     await case("cancel in a transaction", u.cancel_in_transaction)
     await case("cancel prepared", u.cancel_prepared)
     await case("timeout", u.timeout)
+    await case("cut", u.cut)
     await case("servers", u.servers)
     await c.close()
 

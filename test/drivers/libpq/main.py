@@ -6,7 +6,7 @@ import sys
 
 # Last: beside the contract lie folders that are called as drivers are.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from contract import BIG, MANY, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, await_running, beside, case, say, serve, servers
+from contract import BIG, MANY, PARAMETERS, ROWS, SIMPLE, SLEEP, TEXT, WHO, after_cut, await_running, beside, case, say, serve, servers
 
 pq = ctypes.CDLL("libpq.so.5")
 P, S, I = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
@@ -295,6 +295,12 @@ def cancels(c, t):
         return f"{c.cancelled(mark, c.prepared, 's', 600)} {one(c)}"
 
     case("cancel prepared", run)
+
+    def run():
+        mark = f"{t['user']}_x{t['port']}"
+        return after_cut(c.cancelled(mark, c.query, SLEEP.format(mark)), lambda: one(c), lambda: one(Connection(t)))
+
+    case("cut", run)
 
     def run():
         c.cancel()

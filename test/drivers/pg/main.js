@@ -147,6 +147,18 @@ class User {
     return `${said} ${await this.one()}`
   }
 
+  async cut () {
+    const mark = `${this.t.user}_x${this.t.port}`
+    const said = await this.cancelled(mark, { text: contract.sleep(mark) })
+    return contract.afterCut(said, () => this.one(), async () => {
+      const c = new Client(settings(this.t))
+      await c.connect()
+      const one = await new User(this.t, c).one()
+      await c.end()
+      return one
+    })
+  }
+
   servers () {
     return servers(this.t, () => this.value('SELECT pg_backend_pid() AS v'))
   }
@@ -170,6 +182,7 @@ async function use (t) {
   await aCase('cancel', () => u.cancel())
   await aCase('cancel in a transaction', () => u.cancelInTransaction())
   await aCase('cancel prepared', () => u.cancelPrepared())
+  await aCase('cut', () => u.cut())
   await aCase('servers', () => u.servers())
   await c.end()
 }

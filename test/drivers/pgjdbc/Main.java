@@ -74,7 +74,13 @@ public class Main {
     in.readLine();
   }
 
+  /** What the names of the cases begin with that the present target is for. */
+  static String only = "";
+
   static void aCase(String name, Work<Object> run) {
+    if (only.isEmpty() ? name.equals("cut") : !name.startsWith(only)) {
+      return;
+    }
     try {
       say("case", name, "result", String.valueOf(run.run()));
     } catch (Exception e) {
@@ -90,6 +96,7 @@ public class Main {
   Main(String target) throws Exception {
     this.target = target;
     table = field("table");
+    only = field("cases");
     user = field("user");
     Properties p = new Properties();
     p.setProperty("user", user);
@@ -170,6 +177,7 @@ public class Main {
     aCase("cancel prepared", this::cancelPrepared);
     aCase("cancel idle", this::cancelIdle);
     aCase("timeout", this::timeout);
+    aCase("cut", this::cut);
     aCase("servers", this::servers);
     c.close();
   }
@@ -391,6 +399,15 @@ public class Main {
       sum += Integer.parseInt(one());
     }
     return sum;
+  }
+
+  Object cut() throws Exception {
+    String said = cancelled(user + "_x" + field("port"));
+    try {
+      return said + " " + one();
+    } catch (SQLException e) {
+      return said + " again " + new Main(target).one();
+    }
   }
 
   Object timeout() throws Exception {

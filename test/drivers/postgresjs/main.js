@@ -145,6 +145,12 @@ class User {
     return `${said} ${await this.one()}`
   }
 
+  async cut () {
+    const mark = `${this.t.user}_x${this.t.port}`
+    const said = await this.cancelled(mark, this.sql.unsafe(contract.sleep(mark)))
+    return contract.afterCut(said, () => this.one(), () => this.one()) // it connects anew by itself
+  }
+
   servers () {
     return servers(this.t, () => this.value('SELECT pg_backend_pid() AS v'))
   }
@@ -171,6 +177,7 @@ async function use (t) {
   await aCase('cancel', () => u.cancel())
   await aCase('cancel in a transaction', () => u.cancelInTransaction())
   await aCase('cancel prepared', () => u.cancelPrepared())
+  await aCase('cut', () => u.cut())
   await aCase('servers', () => u.servers())
   await sql.end()
 }

@@ -72,9 +72,10 @@ class Terminal:
         self.count += 1
         # Typed now it would be lost: psql drops what it had not read.
         said = bytearray()
-        while b"ERROR" not in said or not said.endswith(b"\n"):
+        while not re.search(rb"ERROR|FATAL", said) or not said.endswith(b"\n"):
             said += os.read(self.keys, 65536)
-        return codes(said.decode())
+        self.heard = said.decode()
+        return codes(self.heard)
 
     def close(self):
         self.type("\\q\n")
@@ -83,7 +84,7 @@ class Terminal:
 
 
 def codes(text):
-    return " ".join(re.findall(r"ERROR:  (\w{5})", text))
+    return " ".join(re.findall(r"(?:ERROR|FATAL):  (\w{5})", text))
 
 
 def use(t):
@@ -147,6 +148,14 @@ def use(t):
         return " ".join(said + [x.ask("SELECT 1;")])
 
     case("cancel in a transaction", run)
+
+
+    def run():
+        said = x.cancelled(f"{t['user']}_x{t['port']}")
+        anew = "again " if "FATAL" in x.heard else ""  # psql does so by itself, and says so
+        return f"{said} {anew}{x.ask('SELECT 1;').splitlines()[-1]}"
+
+    case("cut", run)
     case("servers", lambda: servers(t, lambda: x.ask("SELECT pg_backend_pid();")))
     x.close()
 

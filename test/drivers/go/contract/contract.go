@@ -24,6 +24,7 @@ type Target struct {
 	RootCert string `json:"sslrootcert"`
 	Mode     string `json:"mode"`
 	Protocol string `json:"protocol"`
+	Cases    string `json:"cases"` // what the names of those begin with that are to be done; empty: all but cut
 }
 
 // DSN is the target as libpq writes it, which both drivers read.
@@ -54,8 +55,9 @@ func Sleep(mark string) string { return "SELECT pg_sleep(600) AS " + mark }
 
 // Program is the test's side of a driver's program.
 type Program struct {
-	mu sync.Mutex
-	in *bufio.Reader
+	mu   sync.Mutex
+	in   *bufio.Reader
+	only string // the present target's cases
 }
 
 // Run is the whole of a main: it says who the driver is, and in which version of its module, and uses each target that
@@ -91,15 +93,23 @@ func (p *Program) serve(use func(*Program, Target) error) {
 		var t Target
 		if err := json.Unmarshal(line, &t); err != nil {
 			p.say(map[string]any{"case": "connect", "failed": err.Error()})
-		} else if err := use(p, t); err != nil {
+		} else if err := p.use(t, use); err != nil {
 			p.say(map[string]any{"case": "connect", "failed": err.Error()})
 		}
 		p.say(map[string]any{"end": true})
 	}
 }
 
-// Case says what a case came to.
+func (p *Program) use(t Target, use func(*Program, Target) error) error {
+	p.only = t.Cases
+	return use(p, t)
+}
+
+// Case says what a case came to, if it is to be done.
 func (p *Program) Case(name string, run func() (string, error)) {
+	if p.only == "" && name == "cut" || !strings.HasPrefix(name, p.only) {
+		return
+	}
 	result, err := run()
 	if err != nil {
 		p.say(map[string]any{"case": name, "failed": fmt.Sprintf("%v (so far %q)", err, result)})

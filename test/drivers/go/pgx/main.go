@@ -291,6 +291,23 @@ func (u *user) cancels() {
 		}
 		return fmt.Sprint(n), nil
 	})
+	u.p.Case("cut", func() (string, error) {
+		mark := fmt.Sprintf("%s_x%d", u.t.User, u.t.Port)
+		said := u.cancelled(mark, func(ctx context.Context) error {
+			_, err := u.c.Exec(ctx, contract.Sleep(mark))
+			return err
+		}, u.request)
+		if next := u.one(); next == "1" {
+			return said + " " + next, nil
+		}
+		c, err := pgx.ConnectConfig(ctx, u.c.Config())
+		if err != nil {
+			return said, err
+		}
+		defer c.Close(ctx)
+		next, err := text(c, "SELECT $1::int::text", 1)
+		return said + " again " + next, err
+	})
 	u.p.Case("timeout", func() (string, error) {
 		limited, stop := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer stop()

@@ -288,6 +288,14 @@ func (u *user) cancels() {
 		})
 		return said + " " + u.one(), nil
 	})
+	u.p.Case("cut", func() (string, error) {
+		mark := fmt.Sprintf("%s_x%d", u.t.User, u.t.Port)
+		said := u.cancelled(mark, func(ctx context.Context) error {
+			_, err := u.db.ExecContext(ctx, contract.Sleep(mark))
+			return err
+		})
+		return said + " " + u.one(), nil // database/sql connects anew by itself
+	})
 	u.p.Case("timeout", func() (string, error) {
 		limited, stop := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer stop()
