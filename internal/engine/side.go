@@ -26,7 +26,7 @@ type side struct {
 	place sidePlace
 	lane
 	usedAt  time.Duration // when its last order was done
-	watched bool          // a timer looks whether they have rested for long
+	watchAt time.Duration // when a timer looks whether they have rested for long; 0: none runs
 }
 
 // sideTo finds or makes the side over which a statement for s goes.
@@ -58,27 +58,33 @@ func (e *Engine) sideLeft(o *order) {
 		return
 	}
 	d.usedAt = e.now
-	switch {
-	case e.cfg.Cancel.SideIdle == 0 || e.draining || o.srv.pool.paused:
+	if e.cfg.Cancel.SideIdle == 0 || e.draining || o.srv.pool.paused {
 		e.closeSide(d)
-	case !d.watched:
-		d.watched = true
-		e.after(e.cfg.Cancel.SideIdle, func() { e.sideRested(d) })
+		return
 	}
+	e.watchSide(d)
 }
 
-// sideRested closes the connections of a side that nobody has used for cancel_side_idle_timeout.
-func (e *Engine) sideRested(d *side) {
-	left := d.usedAt + e.cfg.Cancel.SideIdle - e.now
-	switch {
-	case e.sides[d.place] != d, d.orders > 0: // they are closed, or sideLeft will look again
-		d.watched = false
-	case left > 0:
-		e.after(left, func() { e.sideRested(d) })
-	default:
-		d.watched = false
-		e.closeSide(d)
+// watchSide looks at a side when it will have rested for cancel_side_idle_timeout.
+func (e *Engine) watchSide(d *side) {
+	at := d.usedAt + e.cfg.Cancel.SideIdle
+	if d.watchAt != 0 && d.watchAt <= at {
+		return
 	}
+	d.watchAt = at
+	e.after(at-e.now, func() {
+		if d.watchAt != at {
+			return // an earlier one has taken its place
+		}
+		d.watchAt = 0
+		switch {
+		case e.sides[d.place] != d, d.orders > 0: // they are closed, or sideLeft will look again
+		case d.usedAt+e.cfg.Cancel.SideIdle > e.now:
+			e.watchSide(d)
+		default:
+			e.closeSide(d)
+		}
+	})
 }
 
 // closeSide closes the connections of a side, those in use when their orders are done.
