@@ -105,7 +105,9 @@ func (r *cancelResult) table() string {
 	fmt.Fprintf(&out, "%s; load average %s before, %s after; %.0f s\n", r.Machine, r.LoadBefore, r.LoadAfter, r.Took)
 	fmt.Fprintf(&out, "median (lowest-highest) of %d interleaved rounds; ratios are of the two in one round\n", r.Plan.Rounds)
 	for _, s := range r.sections() {
-		r.section(&out, s)
+		if len(r.figures(s.part, s.base)) > 0 { // else it was not asked for
+			r.section(&out, s)
+		}
 	}
 	if r.PgBouncer != "" {
 		// Without a handshake with the server there is less to do; a reader of the ratios must know.
@@ -114,8 +116,8 @@ func (r *cancelResult) table() string {
 	out.WriteString(`
 One at a time, at once: from the request's dial to the client's 57014; the query had begun. lost: its query ran on.
 stray: it ended a query that it was not for. forged: the key of a client that is there, but for a bit; bare is a server
-in Go that accepts, reads and closes; CPU is the process alone, by the kernel's accounting; dialed: servers, which nobody
-should.
+in Go that accepts, reads and closes, lean the same in one thread without Go's network, as in C; CPU is the process
+alone, by the kernel's accounting; dialed: servers, which nobody should.
 `)
 	return out.String()
 }
@@ -135,7 +137,7 @@ func (r *cancelResult) section(out *strings.Builder, s section) {
 	}
 	out.WriteString(line + "\n")
 	var others []string
-	for _, name := range []string{s.base, "cancello", "pgbouncer"} {
+	for _, name := range []string{s.base, leanName, "cancello", "pgbouncer"} {
 		figures := r.figures(s.part, name)
 		if len(figures) == 0 {
 			continue

@@ -39,6 +39,9 @@ func TestCancelTable(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
+	if strings.Contains(got, "one at a time, TLS") {
+		t.Error("a part that was not measured is shown")
+	}
 	r.PgBouncer = ""
 	if got := r.table(); !strings.Contains(got, "no PgBouncer here") || strings.Contains(got, "server_tls_sslmode") {
 		t.Error(got)

@@ -116,11 +116,15 @@ func (b *cancelBench) forgeries(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	least, err := s.startBare(ctx)
-	if err != nil {
-		return err
+	var least []target
+	for _, name := range []string{bareName, leanName} {
+		t, err := s.startBare(ctx, name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = t.stop() }() // it has nothing to lose
+		least = append(least, t)
 	}
-	defer func() { err = errors.Join(err, least.stop()) }()
 
 	// The keys are those of clients that are there, but for a bit: nothing shorter than a look at the key tells them.
 	var victims []*holder
@@ -132,7 +136,7 @@ func (b *cancelBench) forgeries(ctx context.Context) (err error) {
 		}
 		victims = append(victims, h)
 	}
-	all := append([]target{least}, s.proxies...)
+	all := append(least, s.proxies...)
 	for round := range b.plan.rounds {
 		progress("\r\033[Kforged: round %d of %d", round+1, b.plan.rounds)
 		for i := range all {
@@ -161,8 +165,8 @@ func packets(victims []*holder) [][]byte {
 	return all
 }
 
-// startBare starts the bare server: this program once more.
-func (s *stage) startBare(ctx context.Context) (target, error) {
+// startBare starts one of the bare servers: this program once more.
+func (s *stage) startBare(ctx context.Context, name string) (target, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return target{}, err
@@ -171,11 +175,11 @@ func (s *stage) startBare(ctx context.Context) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	p, err := launch(bareName, filepath.Join(s.dir, bareName+".log"), nil, self, bareName, addr)
+	p, err := launch(name, filepath.Join(s.dir, name+".log"), nil, self, name, addr)
 	if err != nil {
 		return target{}, err
 	}
-	t := target{name: bareName, addr: addr, process: p}
+	t := target{name: name, addr: addr, process: p}
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for limit := time.Now().Add(readyLimit); ; {
@@ -185,7 +189,7 @@ func (s *stage) startBare(ctx context.Context) (target, error) {
 		select {
 		case <-again.C:
 		case <-p.done:
-			return target{}, fmt.Errorf("%s ended while it started (%v)%s", bareName, p.err, p.lastWords())
+			return target{}, fmt.Errorf("%s ended while it started (%v)%s", name, p.err, p.lastWords())
 		case <-ctx.Done():
 			return target{}, errors.Join(errors.New("interrupted"), p.stop())
 		}

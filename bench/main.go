@@ -60,6 +60,8 @@ func run(ctx context.Context, args []string) error {
 		return benchCancel(ctx, a)
 	case len(args) == 2 && args[0] == bareName:
 		return bare(args[1])
+	case len(args) == 2 && args[0] == leanName:
+		return lean(args[1])
 	}
 	a, err := parseArgs(args)
 	if err != nil {
