@@ -92,6 +92,7 @@ type gateOptions struct {
 	file      string   // path of a configuration file
 	files     int      // most open files, soft and hard
 	listen    []string // more places to listen on
+	flags     []string // more of them
 }
 
 // args is the command line.
@@ -121,7 +122,7 @@ func (o gateOptions) args() []string {
 	for _, kv := range o.set {
 		a = append(a, "--set", kv)
 	}
-	return a
+	return append(a, o.flags...)
 }
 
 // command is the program with its arguments.

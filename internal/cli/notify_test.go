@@ -44,16 +44,19 @@ func TestNotify(t *testing.T) {
 	p.ended()
 }
 
-// The unit is what systemd takes for one.
+// The units are what systemd takes for some.
 func TestUnitFile(t *testing.T) {
 	analyze, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
-	out, err := exec.Command(analyze, "verify", "--man=no", filepath.Join("..", "..", "packaging", "cancello.service")).CombinedOutput()
-	for line := range strings.SplitSeq(string(out), "\n") {
-		if strings.Contains(line, "cancello.service:") && !strings.Contains(line, "is not executable") { // it is not installed here
-			t.Errorf("%v: %s", err, line)
+	for _, unit := range []string{"cancello.service", "cancello@.service", "cancello.socket"} {
+		out, err := exec.Command(analyze, "verify", "--man=no", filepath.Join("..", "..", "packaging", unit)).CombinedOutput()
+		name, _, _ := strings.Cut(unit, ".")
+		for line := range strings.SplitSeq(string(out), "\n") {
+			if strings.Contains(line, name) && !strings.Contains(line, "is not executable") { // it is not installed here
+				t.Errorf("%s: %v: %s", unit, err, line)
+			}
 		}
 	}
 }

@@ -47,6 +47,10 @@ PGPASSWORD or a passfile. An upstream takes the place of the file's entry of tha
 SIGTERM (or Ctrl-C) drains: new clients are turned away, running work is finished, cancels are still carried. A second
 one stops at once.
 
+--takeover takes the place of the process that runs at takeover_socket, and no connection is lost: its listening sockets
+come over when nothing can fail any more, it drains, and cancels reach its clients all the same. SIGUSR2 has the running
+process start its successor itself, from the program that lies where it was started from.
+
 ` + settingsHelp(),
 		Example: `  cancello serve cancello.toml
   cancello serve cancello.toml --check
@@ -121,7 +125,7 @@ func check(c config.Config, s surroundings) error {
 func serve(ctx context.Context, c config.Config, from source, s surroundings) error {
 	log := slog.New(logHandler(c.LogFormat, s.stderr))
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	sockets, err := takeover.FromSystemd()
 	if err != nil {
@@ -164,6 +168,10 @@ func run(ctx context.Context, a *app.App, log *slog.Logger, signals <-chan os.Si
 				notify(log, reloading())
 				_ = a.Reload() // it is in the log
 				notify(log, daemon.SdNotifyReady)
+				continue
+			}
+			if sig == syscall.SIGUSR2 {
+				upgrade(log)
 				continue
 			}
 			if asked++; asked > 1 {
