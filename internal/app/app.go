@@ -62,7 +62,8 @@ type App struct {
 
 	succession   succession
 	sampling     sync.WaitGroup
-	stopSampling func()
+	life         context.Context // ends with Stop
+	endLife      func()
 	sink         *obs.Sink
 	drained      chan struct{}
 	stopAsked    chan struct{}
@@ -99,6 +100,7 @@ func Start(o Options) (*App, error) {
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), own: secret(32), config: o.Config,
 		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
+	a.life, a.endLife = context.WithCancel(context.Background())
 	incarnation := [4]byte(secret(4))
 	if err := a.claim(o, incarnation); err != nil {
 		a.succession.close()
@@ -150,9 +152,7 @@ func Start(o Options) (*App, error) {
 		a.Stop()
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	a.stopSampling = stop
-	a.sampling.Go(func() { console.Sample(ctx) })
+	a.sampling.Go(func() { console.Sample(a.life) })
 	return a, nil
 }
 
@@ -166,7 +166,12 @@ func (a *App) emit(e event.Event, watch func(event.Event)) {
 		watch(e)
 	}
 	if _, ok := e.(event.Drained); ok {
-		a.once.drained.Do(func() { close(a.drained) })
+		a.once.drained.Do(func() {
+			a.sampling.Go(func() { // not on the loop, which has outcomes to tell
+				a.tellKin()
+				close(a.drained)
+			})
+		})
 	}
 }
 
@@ -191,17 +196,15 @@ func (a *App) Failed() <-chan error { return a.proxy.Failed() }
 // Stop closes everything at once, and writes the last log lines. A second call does nothing.
 func (a *App) Stop() {
 	a.once.stopped.Do(func() {
-		if a.stopSampling != nil {
-			a.stopSampling()
-			a.sampling.Wait()
-		}
+		a.endLife()
+		a.sampling.Wait()
 		if a.http != nil {
 			a.http.Close()
 		}
-		a.succession.close()
 		if a.hub != nil {
 			a.hub.Stop()
 		}
+		a.succession.close()
 		a.proxy.Stop()
 		a.sink.Close()
 	})

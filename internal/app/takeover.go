@@ -128,6 +128,9 @@ func (a *App) enter(at string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
 	defer cancel()
+	if err := a.linkKin(ctx); err != nil {
+		return err
+	}
 	if s.claim != nil {
 		if err := s.claim.Go(ctx); err != nil {
 			return fmt.Errorf("cannot take over: %w", err)
@@ -259,9 +262,6 @@ func (h host) Yield(to takeover.Identity, taken []bool, pass func(socket int, nc
 	}
 	a.succession.to <- to
 }
-
-// Link takes a stream for cancels.
-func (h host) Link(_ takeover.Identity, nc net.Conn) { nc.Close() }
 
 // Clients is how many are left.
 func (h host) Clients() int {

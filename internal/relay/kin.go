@@ -70,3 +70,13 @@ func (r *Relay) sendKin(a *ask) {
 		r.write(a, l)
 	}
 }
+
+// AllTold tells whether all have their outcome who passed a request on to us and can still be told.
+func (r *Relay) AllTold() bool {
+	for _, in := range r.guests {
+		if !in.over && r.linkOf(in.incarnation) != nil {
+			return false
+		}
+	}
+	return true
+}
