@@ -60,14 +60,14 @@ type App struct {
 	http    *admin.HTTP    // nil: none
 	cancels admin.Cancels
 
-	succession   succession
-	sampling     sync.WaitGroup
-	life         context.Context // ends with Stop
-	endLife      func()
-	sink         *obs.Sink
-	drained      chan struct{}
-	stopAsked    chan struct{}
-	once         struct{ drained, stopped, asked sync.Once }
+	succession succession
+	sampling   sync.WaitGroup
+	life       context.Context // ends with Stop
+	endLife    func()
+	sink       *obs.Sink
+	drained    chan struct{}
+	stopAsked  chan struct{}
+	once       struct{ drained, stopped, asked sync.Once }
 }
 
 // Start checks the configuration, listens, and lets clients in. It may look up the upstreams' names, for a few
@@ -143,7 +143,7 @@ func Start(o Options) (*App, error) {
 	}
 	err = a.proxy.Prepare()
 	if err == nil {
-		err = a.joinCluster()
+		err = a.openCluster()
 	}
 	if err == nil {
 		err = a.enter(o.Config.Takeover)

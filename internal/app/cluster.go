@@ -12,6 +12,7 @@ import (
 	"cancello/internal/peer"
 	"cancello/internal/proxy"
 	"cancello/internal/relay"
+	"cancello/internal/takeover"
 )
 
 // elsewhere is what the proxy sees of other processes.
@@ -49,13 +50,25 @@ func hubConfig(c *config.Config, s secrets) peer.Config {
 	return peer.Config{Peers: c.Peers, Secrets: s.list(), Timeout: c.Cancel.Timeout}
 }
 
-// joinCluster has other nodes reach this one, and this one them.
-func (a *App) joinCluster() error {
-	a.hub.Configure(hubConfig(&a.config, a.secrets))
-	if a.config.Cluster.Listen == "" {
+// openCluster opens where other nodes reach this one, and has it known to nobody yet.
+func (a *App) openCluster() error {
+	alone := hubConfig(&a.config, a.secrets)
+	alone.Peers = nil
+	a.hub.Configure(alone)
+	at := a.config.Cluster.Listen
+	if at == "" {
 		return nil
 	}
-	return a.hub.Listen(a.config.Cluster.Listen)
+	ln, _ := a.succession.sockets.Take(takeover.RolePeers, at, "tcp", at)
+	return a.hub.Listen(at, ln)
+}
+
+// joinCluster has other nodes reach this one, and this one them.
+func (a *App) joinCluster() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	a.hub.Configure(hubConfig(&a.config, a.secrets))
+	a.hub.Serve()
 }
 
 // PeerAddr is where other nodes reach this one, with the real port where it was 0; nil: nowhere.

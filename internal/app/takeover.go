@@ -117,7 +117,7 @@ func (a *App) enter(at string) error {
 	s := &a.succession
 	unknown, left := s.sockets.Unclaimed()
 	if len(unknown) > 0 {
-		return fmt.Errorf("systemd passed sockets that no setting names: %s; put their addresses into listen or http, or take them out of the socket unit", strings.Join(unknown, ", "))
+		return fmt.Errorf("systemd passed sockets that no setting names: %s; put their addresses into listen, http or peer_listen, or take them out of the socket unit", strings.Join(unknown, ", "))
 	}
 	if at != "" {
 		place, err := takeover.Open(at, s.who, host{a}, a.log)
@@ -144,6 +144,7 @@ func (a *App) enter(at string) error {
 	if err := a.proxy.Start(); err != nil {
 		return err
 	}
+	a.joinCluster()
 	if a.http != nil {
 		a.http.Serve()
 	}
@@ -232,6 +233,10 @@ func (h host) Offer() (takeover.Offer, []syscall.Conn) {
 		o.Sockets = append(o.Sockets, takeover.Socket{Role: takeover.RoleHTTP, Said: config.HTTP})
 		sockets = append(sockets, a.http.Listener().(syscall.Conn))
 	}
+	if ln := a.hub.Listener(); ln != nil {
+		o.Sockets = append(o.Sockets, takeover.Socket{Role: takeover.RolePeers, Said: config.Cluster.Listen})
+		sockets = append(sockets, ln.(syscall.Conn))
+	}
 	a.succession.mu.Lock()
 	defer a.succession.mu.Unlock()
 	for _, session := range a.succession.before {
@@ -260,6 +265,7 @@ func (h host) Yield(to takeover.Identity, taken []bool, pass func(socket int, nc
 	if a.http != nil {
 		a.succession.ending.Go(a.http.Yield)
 	}
+	a.hub.Yield()
 	a.succession.to <- to
 }
 

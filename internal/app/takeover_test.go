@@ -45,12 +45,13 @@ func TestTakeover(t *testing.T) {
 	o := options(t, s)
 	o.Config.Listen = []string{"127.0.0.1:0", dir + ":6432", "127.0.0.1:0"}
 	o.Config.Takeover, o.Config.HTTP = filepath.Join(dir, "takeover"), "0"
+	o.Config.Cluster = config.Cluster{Node: 3, Listen: "127.0.0.1:0", Secret: oneSecret}
 	o.Config.TLS.Client = config.ClientTLS{Mode: config.SSLAllow, Cert: cert.File, Key: cert.KeyFile}
 	old := started(t, o)
 	addr, socket := old.Addrs()[0].String(), old.Addrs()[1].String()
 
 	working := fake.Dial(t, addr)
-	working.Login(fake.V30, "user", "ann", "database", "db")
+	g := working.Login(fake.V30, "user", "ann", "database", "db")
 	working.Put(fake.Query("sleep"))
 	s.Await(t, "it runs", func() bool { return len(s.Sessions()) == 1 && s.Sessions()[0].Running() })
 	silent, silentUnix := fake.Dial(t, addr), fake.Dial(t, socket)
@@ -69,6 +70,9 @@ func TestTakeover(t *testing.T) {
 	}
 	if next.HTTPAddr().String() != old.HTTPAddr().String() {
 		t.Errorf("it answers HTTP on %s, and not on %s", next.HTTPAddr(), old.HTTPAddr())
+	}
+	if next.PeerAddr().String() != old.PeerAddr().String() {
+		t.Errorf("other nodes reach it on %s, and not on %s", next.PeerAddr(), old.PeerAddr())
 	}
 	if to := <-old.TakenOver(); to != next.Identity() || next.TookOver() != old.Identity() {
 		t.Errorf("%+v took over from %+v, by their own words from %+v", next.Identity(), old.Identity(), next.TookOver())
@@ -103,7 +107,10 @@ func TestTakeover(t *testing.T) {
 		t.Fatal("drained with a client at work")
 	default:
 	}
-	working.Close()
+	fake.SendCancel(t, addr, g.PID, g.Key)
+	working.WantError("57014")
+	working.Want("Z")
+	working.WantError("57P01")
 	awaitDrained(t, old)
 	old.Stop()
 	if _, err := os.Stat(socket); err != nil {

@@ -20,15 +20,34 @@ import (
 // of them, so whoever hoards connections keeps no node out.
 const maxUnproven = 100
 
-// Listen opens the peers' listener. It may be called once. The error is for people.
-func (h *Hub) Listen(address string) error {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("cannot listen on peer_listen = %s: %s", address, why(err))
+// Listen opens the peers' listener, or takes ln if that is not nil; nobody is accepted before Serve. It may be called once.
+// The error is for people.
+func (h *Hub) Listen(address string, ln net.Listener) error {
+	if ln == nil {
+		var err error
+		if ln, err = net.Listen("tcp", address); err != nil {
+			return fmt.Errorf("cannot listen on peer_listen = %s: %s", address, why(err))
+		}
 	}
 	h.listener = ln
-	h.running.Go(func() { h.accept(ln) })
 	return nil
+}
+
+// Serve accepts peers, where there is a listener. It is called once.
+func (h *Hub) Serve() {
+	if ln := h.listener; ln != nil {
+		h.running.Go(func() { h.accept(ln) })
+	}
+}
+
+// Listener is what peers are accepted by; nil: nothing.
+func (h *Hub) Listener() net.Listener { return h.listener }
+
+// Yield accepts no more: another process does. Links stay.
+func (h *Hub) Yield() {
+	if h.listener != nil {
+		h.listener.Close()
+	}
 }
 
 // Addr is where peers reach this node, with the real port where it was 0; nil: nowhere.

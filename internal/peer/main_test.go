@@ -83,9 +83,10 @@ func newEnd(t *testing.T, number uint16, secrets ...[]byte) *end {
 	}
 	e.Hub = h
 	t.Cleanup(h.Stop)
-	if err := h.Listen("127.0.0.1:0"); err != nil {
+	if err := h.Listen("127.0.0.1:0", nil); err != nil {
 		t.Fatal(err)
 	}
+	h.Serve()
 	h.Configure(e.conf)
 	return e
 }
