@@ -113,7 +113,8 @@ func (m *model) Snapshot(context.Context) (event.Snapshot, error) {
 	}
 	t.Transaction.Observe(9 * time.Millisecond)
 	return event.Snapshot{
-		Now: 100 * time.Second, Paused: []string{"other"}, Disabled: []string{"shop"},
+		Predecessors: []event.Predecessor{{Process: 77, Clients: 3}},
+		Now:          100 * time.Second, Paused: []string{"other"}, Disabled: []string{"shop"},
 		Pools: []event.PoolState{
 			{Database: "shop", User: "ann", Entry: "shop", Mode: "session", Limit: 7, ClientsActive: 1, ClientsIdle: 2, ClientsWaiting: 3,
 				OldestWait: 1_500_250 * time.Microsecond, ServersActive: 4, ServersIdle: 5, ServersUsed: 2, ServersCleaning: 6, ServersFenced: 2,

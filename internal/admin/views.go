@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -191,6 +192,9 @@ func (c *Console) showState(ctx context.Context, t *table) error {
 	t.add("active", yesNo(!paused && !s.Draining))
 	t.add("paused", yesNo(paused))
 	t.add("draining", yesNo(s.Draining))
+	for _, p := range s.Predecessors {
+		t.add("predecessor", fmt.Sprintf("process %d, %d clients", p.Process, p.Clients))
+	}
 	return nil
 }
 

@@ -61,7 +61,7 @@ func (a *App) Snapshot(ctx context.Context) (event.Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	return a.addPeers(ctx, s)
+	return a.addPeers(ctx, a.addPredecessors(s))
 }
 
 // ask asks the engine something, on the loop.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cancello/internal/event"
 	"cancello/internal/takeover"
 )
 
@@ -100,4 +101,14 @@ func (a *App) tellKin() {
 	ctx, cancel := context.WithTimeout(a.life, a.configInForce().Cancel.Timeout)
 	defer cancel()
 	a.hub.TellAll(ctx)
+}
+
+// addPredecessors puts those that came before and have not ended into a snapshot.
+func (a *App) addPredecessors(s event.Snapshot) event.Snapshot {
+	a.succession.mu.Lock()
+	defer a.succession.mu.Unlock()
+	for _, session := range a.succession.before {
+		s.Predecessors = append(s.Predecessors, event.Predecessor{Process: session.Offer.Who.PID, Clients: session.Clients()})
+	}
+	return s
 }

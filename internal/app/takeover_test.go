@@ -199,3 +199,97 @@ func TestTakeoverFromNobody(t *testing.T) {
 		t.Errorf("it took over from %+v", from)
 	}
 }
+
+// inLine starts a process and as many successors as are asked for, each with a client that works; all are still there.
+func inLine(t *testing.T, s *fake.Server, n int, versions ...uint32) (o Options, all []*App, clients []*fake.Client, keys []fake.Greeting) {
+	t.Helper()
+	o = options(t, s)
+	o.Config.Takeover = filepath.Join(t.TempDir(), "takeover")
+	for i := range n {
+		a, err := Start(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(a.Stop)
+		o.Takeover = true
+		c := fake.Dial(t, a.Addrs()[0].String())
+		keys = append(keys, c.Login(versions[i%len(versions)], "user", "ann", "database", "db"))
+		c.Put(fake.Query("sleep"))
+		s.Await(t, "it runs", func() bool { return running(s) == i+1 })
+		all, clients = append(all, a), append(clients, c)
+	}
+	return o, all, clients, keys
+}
+
+// running is how many sessions are at something.
+func running(s *fake.Server) (n int) {
+	for _, x := range s.Sessions() {
+		if x.Running() {
+			n++
+		}
+	}
+	return n
+}
+
+// The last of several processes finds the clients of all; their pids may be the same.
+func TestChainOfTakeovers(t *testing.T) {
+	for name, version := range map[string]uint32{"3.0": fake.V30, "3.2": fake.V32} {
+		t.Run(name, func(t *testing.T) {
+			s := fake.NewServer(t, fake.Config{})
+			_, all, clients, keys := inLine(t, s, 4, version)
+			addr := all[0].Addrs()[0].String()
+			awaitSnapshot(t, all[3], "it knows of those before", func(s event.Snapshot) bool {
+				ok := len(s.Predecessors) == 3
+				for _, p := range s.Predecessors {
+					ok = ok && p.Clients == 1 && p.Process == os.Getpid()
+				}
+				return ok
+			})
+			for left, i := range []int{1, 3, 0, 2} {
+				if keys[i].PID != keys[0].PID {
+					t.Errorf("pid %d, and not %d", keys[i].PID, keys[0].PID)
+				}
+				fake.SendCancel(t, addr, keys[i].PID, keys[i].Key)
+				clients[i].WantError("57014")
+				clients[i].Want("Z")
+				if n := running(s); n != 3-left {
+					t.Errorf("%d queries run, want %d", n, 3-left)
+				}
+			}
+			for _, a := range all[:3] {
+				awaitDrained(t, a)
+				a.Stop()
+			}
+			awaitSnapshot(t, all[3], "those before have ended", func(s event.Snapshot) bool { return len(s.Predecessors) == 0 })
+			clients[3].Put(fake.Query("SELECT 1"))
+			clients[3].Want("CZ")
+		})
+	}
+}
+
+// What was accepted by an old process, and turns out to be a cancel for a client of the new one, reaches it.
+func TestLateCancel(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	authority := fake.NewAuthority(t)
+	cert := authority.Issue("cancello", "127.0.0.1")
+	o := options(t, s)
+	o.Config.Takeover = filepath.Join(t.TempDir(), "takeover")
+	o.Config.TLS.Client = config.ClientTLS{Mode: config.SSLAllow, Cert: cert.File, Key: cert.KeyFile}
+	old := started(t, o)
+	addr := old.Addrs()[0].String()
+	late := fake.Dial(t, addr)
+	late.Put(fake.Msg(0, uint32(80877103)))
+	late.Byte()
+	if _, err := successor(t, o, func(*config.Config) {}); err != nil {
+		t.Fatal(err)
+	}
+	c := fake.Dial(t, addr)
+	g := c.Login(fake.V32, "user", "ann", "database", "db")
+	c.Put(fake.Query("sleep"))
+	s.Await(t, "it runs", func() bool { return running(s) == 1 })
+	late.Encrypt(&tls.Config{RootCAs: authority.Pool, ServerName: "127.0.0.1"})
+	late.Put(fake.Cancel(g.PID, g.Key))
+	c.WantError("57014")
+	late.WantEOF()
+	awaitDrained(t, old)
+}

@@ -11,10 +11,17 @@ type Snapshot struct {
 	Tallies   []Tally         // by entry
 	Upstreams []UpstreamState // as configured
 
-	Peers []PeerState // as configured, then other processes of this node. The engine knows nothing of them
+	Predecessors []Predecessor // processes that were taken over from and still have clients, the latest first. Nor of these
+	Peers        []PeerState   // as configured, then other processes of this node. The engine knows nothing of them
 
 	PausedAll        bool     // all databases are paused, also those that come
 	Paused, Disabled []string // databases, as clients ask for them; sorted
+}
+
+// Predecessor is a process that this one took over from, or one before that.
+type Predecessor struct {
+	Process int // its pid
+	Clients int // that it still has
 }
 
 // PoolState is the servers of one database and user, and who wants them.

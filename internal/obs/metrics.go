@@ -98,6 +98,7 @@ func (c *countCollector) Collect(ch chan<- prometheus.Metric) {
 // What a snapshot is shown as.
 var (
 	draining     = desc("draining", "1 while new clients are turned away, else 0.")
+	predecessors = desc("predecessor_clients", "Clients that processes still have which were taken over from; missing without one.", "process")
 	clients      = desc("clients", "Clients by pool and state.", "database", "user", "state")
 	servers      = desc("servers", "Server connections by pool and state; ghosts are closed and perhaps still run.", "database", "user", "state")
 	poolSize     = desc("pool_size", "Most server connections that the pool may have.", "database", "user")
@@ -118,7 +119,7 @@ type engineCollector struct{ ask Asker }
 // Describe is for prometheus.Collector.
 func (engineCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		draining, clients, servers, poolSize, poolPaused, oldestWait, poolCancels, logins, received, sent, waitDuration, queries, transactions,
+		draining, predecessors, clients, servers, poolSize, poolPaused, oldestWait, poolCancels, logins, received, sent, waitDuration, queries, transactions,
 	} {
 		ch <- d
 	}
@@ -134,6 +135,9 @@ func (c engineCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- gauge(draining, yes(s.Draining))
+	for _, p := range s.Predecessors {
+		ch <- gauge(predecessors, float64(p.Clients), strconv.Itoa(p.Process))
+	}
 	seen := map[[2]string]bool{}
 	for _, p := range s.Pools {
 		p.Database, p.User = label(p.Database), label(p.User)

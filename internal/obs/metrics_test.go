@@ -22,7 +22,8 @@ func aSnapshot() (event.Snapshot, bool) {
 	t.Query.Observe(time.Hour)
 	t.Transaction.Observe(2 * time.Second)
 	return event.Snapshot{
-		Draining: true,
+		Predecessors: []event.Predecessor{{Process: 77, Clients: 3}},
+		Draining:     true,
 		Pools: []event.PoolState{{
 			Database: "shop", User: "ann", Entry: "shop", Limit: 20, Paused: true, ClientsActive: 1, ClientsIdle: 2, ClientsWaiting: 3,
 			OldestWait: 1500 * time.Millisecond, ServersActive: 4, ServersIdle: 5, ServersCleaning: 6, ServersDialing: 7, ServersGhost: 8,
@@ -73,7 +74,7 @@ func TestMetrics(t *testing.T) {
 	}
 	defer want.Close()
 	if err := testutil.GatherAndCompare(r, want, "cancello_cancels_total", "cancello_cancels_under_way", "cancello_clients",
-		"cancello_draining", "cancello_peer_up", "cancello_peer_asks_total", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
+		"cancello_draining", "cancello_predecessor_clients", "cancello_peer_up", "cancello_peer_asks_total", "cancello_logins_refused_total", "cancello_oldest_wait_seconds", "cancello_query_duration_seconds",
 		"cancello_server_connection_failures_total", "cancello_servers", "cancello_servers_closed_total", "cancello_servers_opened_total",
 		"cancello_upstream_up", "cancello_upstream_servers", "cancello_upstream_side_connections", "cancello_upstream_connection_failures_total"); err != nil {
 		t.Error(err)
