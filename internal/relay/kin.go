@@ -74,7 +74,7 @@ func (r *Relay) sendKin(a *ask) {
 // AllTold tells whether all have their outcome who passed a request on to us and can still be told.
 func (r *Relay) AllTold() bool {
 	for _, in := range r.guests {
-		if !in.over && r.linkOf(in.incarnation) != nil {
+		if !in.over && slices.ContainsFunc(in.askers, func(o Origin) bool { return r.linkOf(o.Incarnation) != nil }) {
 			return false
 		}
 	}
