@@ -28,7 +28,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, *bad)
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
+	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
 	c.wishes, c.replication = wishes, sole
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	if p == nil {

@@ -39,7 +39,7 @@ func (e *Engine) CancelRequested(now time.Duration, id Ticket, r CancelRequest) 
 		e.cancelStranger(c, t)
 	case c.passes():
 		e.passCancel(c, t)
-	case c.lastEnd >= t.readAt || c.sess.Undoing():
+	case c.endedBy >= t.readAt || c.sess.Undoing():
 		e.settleTicket(t, event.Finished, c, &order{}, "") // what it meant has ended since
 	case c.begunSince(r):
 		e.settleTicket(t, event.Idle, c, &order{}, "") // when it was read there was nothing to end
@@ -86,7 +86,7 @@ func (e *Engine) unqueue(c *client) {
 	}
 	n, out := c.sess.Unqueue(c.pending, sqlstate.Canceled())
 	e.say(c, out)
-	c.lastEnd = e.now
+	e.ends(c)
 	c.keep(c.pending[n:])
 	if c.place.Waits() && c.sess.Waits(c.pending) != unit.NoUnit {
 		return // what waited behind it has its place in the line
@@ -103,7 +103,7 @@ func (e *Engine) unqueue(c *client) {
 
 // unitEnded settles what depends on the end of c's units.
 func (e *Engine) unitEnded(c *client) {
-	c.lastEnd = e.now
+	e.ends(c)
 	e.clockOut(c)
 	for i := 0; i < len(c.orders); {
 		o := c.orders[i]

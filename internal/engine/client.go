@@ -42,6 +42,8 @@ type client struct {
 
 	clock    clock
 	lastEnd  time.Duration // when its last unit ended; negative: none has
+	endedBy  time.Duration // and not after this; see ends
+	ending   bool          // in this turn
 	inHandAt time.Duration // when the oldest of what it has in hand began to come
 	orders   []*order      // not settled yet
 

@@ -2,7 +2,7 @@
 //
 // All of the pooler's behaviour is here and in the packages below: the same code in production and in simulation. One
 // thread calls the events (LoginAsked, Data, Sent, Closed, Dialed, DialFailed, CancelRequested, CancelReady,
-// CancelDone, Tick, Resolved, Reconfigure, UseKeys, SetGrant, Drain), in order, each with the present time; the engine answers through
+// CancelDone, Tick, Resolved, Reconfigure, UseKeys, SetGrant, Drain, Turned), in order, each with the present time; the engine answers through
 // Outside and never blocks. Outside never calls it back inside a call.
 //
 // Ring 1: imports every package of the ring. No clock, no socket, no goroutine, no randomness: what is random comes in
@@ -16,7 +16,7 @@
 //     settle.go (when it is free, and what is done to it before it goes on), age.go, replication.go (clients that have one to
 //     themselves)
 //   - ends: departure.go (clients that leave), loss.go (servers that die), drain.go, hurry.go (server_fast_close)
-//   - a CancelRequest's way: cancel.go, order.go, fence.go, outcome.go; elsewhere.go (what another process read);
+//   - a CancelRequest's way: cancel.go, order.go, fence.go, outcome.go; ending.go (when a unit ended); elsewhere.go (what another process read);
 //     fallback.go and side.go (without a usable key)
 //   - time: timer.go; limits.go and alarm.go (clients that take long)
 //   - places: upstream.go, health.go, resolved.go (where servers are opened, and what is remembered of places that fail),

@@ -38,6 +38,7 @@ type Engine struct {
 	lastOrder  Order
 	lastSide   Side
 	timers     timers
+	ending     []*client // whose units ended in this turn
 	alarms     alarms
 	draining   bool
 	gathering  bool // several pools are being changed

@@ -67,7 +67,7 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 		e.deny(l, r, refusal)
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, pool: p, remote: r.Remote, tls: r.TLS, lastEnd: -1, clock: clock{joined: now}}
+	c := &client{link: link{conn: r.Conn}, pool: p, remote: r.Remote, tls: r.TLS, lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
 	var k []byte

@@ -397,7 +397,7 @@ func (e *Engine) refuseWaiting(c *client, err sqlstate.Error) {
 	c.place.Leave()
 	n, out := c.sess.Unqueue(c.pending, err)
 	e.say(c, out)
-	c.lastEnd = e.now
+	e.ends(c)
 	c.keep(c.pending[n:])
 	e.proceed(c)
 	e.closeIfDraining(c)

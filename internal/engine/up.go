@@ -118,7 +118,7 @@ func (e *Engine) pump(c *client, data, lent Buf, base int) int {
 			e.toServer(c, c.sess.Out(), Buf{}, 0)
 		case session.Answer:
 			e.say(c, c.sess.Out())
-			c.lastEnd = e.now
+			e.ends(c)
 		case session.Terminate:
 			e.terminate(c)
 			return len(data.Bytes)

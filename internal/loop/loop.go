@@ -31,6 +31,9 @@ type Handler interface {
 	Closed(now time.Duration, c engine.Conn, err error)
 	// Tick: the time asked for by Wake has come.
 	Tick(now time.Duration)
+	// Turned: all that had come was handled, before the loop waits for more. now is a fresh look at the clock, which other
+	// events of the turn shared.
+	Turned(now time.Duration)
 }
 
 // Loop is one event loop. Make it with New and run it once.
@@ -108,6 +111,7 @@ func (l *Loop) Run(h Handler) error {
 		l.answerWaits()
 		l.readAll()
 		l.timers()
+		l.h.Turned(l.clock())
 	}
 }
 

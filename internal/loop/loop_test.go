@@ -19,6 +19,7 @@ type hooks struct {
 	data   func(c engine.Conn, b engine.Buf)
 	sent   func(c engine.Conn, n int)
 	closed func(c engine.Conn, err error)
+	turned func(now time.Duration)
 
 	order []engine.Conn // of the Data events
 	bytes map[engine.Conn][]byte
@@ -53,6 +54,44 @@ func (h *hooks) Closed(_ time.Duration, c engine.Conn, err error) {
 }
 
 func (h *hooks) Tick(time.Duration) {}
+
+func (h *hooks) Turned(now time.Duration) {
+	if h.turned != nil {
+		h.turned(now)
+	}
+}
+
+// What events share of the clock may be old when a turn is over; its end has a fresh look, before the loop waits.
+func TestTurnedFollowsWhatCame(t *testing.T) {
+	w := newWorld(t)
+	var handled, turned time.Duration // the loop's
+	w.Start(&hooks{
+		data: func(engine.Conn, engine.Buf) { handled = w.l.Now() },
+		turned: func(now time.Duration) {
+			if handled != 0 && turned == 0 { // of this very turn
+				turned = now
+			}
+		},
+	})
+	_, p := w.adopt(tcpPair)
+	if _, err := p.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		var ok bool
+		w.do(func() {
+			if ok = turned != 0; ok && turned < handled {
+				t.Errorf("what was handled at %v was before the end of its turn, at %v", handled, turned)
+			}
+		})
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the end of the turn was not told")
+		}
+	}
+}
 
 // adopt gives the loop one end of a connection and the test the other.
 func (w *world) adopt(pair func(testing.TB) (int, *peer)) (engine.Conn, *peer) {

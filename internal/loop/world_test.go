@@ -163,6 +163,13 @@ func (w *counter) Tick(now time.Duration) {
 	w.count()
 }
 
+// Turned is for those alone who ask: it is this package's.
+func (w *counter) Turned(now time.Duration) {
+	if h, ok := w.h.(interface{ Turned(time.Duration) }); ok {
+		h.Turned(now)
+	}
+}
+
 // peer is the far end of a connection: a bare non-blocking descriptor.
 type peer struct{ fd int }
 
