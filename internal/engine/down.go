@@ -146,6 +146,7 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 		c.sess.Reads(s.set.Reading())
 	case session.DownLate:
 		e.send(&c.link, c.sess.Out())
+		c.quietAt = e.now // what it waited for may be among that: only now it can be idle
 	case session.DownFatal:
 		e.serverFatal(s, p)
 		return len(p)
