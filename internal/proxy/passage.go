@@ -91,7 +91,7 @@ func (x *passage) reach() (hangUp func(), err error) {
 		}
 		f := failure(t, err)
 		x.p.loop.Post(func(now time.Duration) { x.p.engine.PassageFailed(now, x.request, t, f) })
-		if x.ctx.Err() != nil || tries == len(t.Entry.Upstreams()) {
+		if x.context().Err() != nil || tries == len(t.Entry.Upstreams()) {
 			return nil, sqlstate.NoServer(upstream(t) + ": " + f.Message).Fatal()
 		}
 	}
@@ -116,15 +116,15 @@ func (x *passage) ask() (engine.Target, error) {
 			return engine.Target{}, a.refusal
 		}
 		return a.target, nil
-	case <-x.ctx.Done():
-		return engine.Target{}, x.ctx.Err()
+	case <-x.context().Done():
+		return engine.Target{}, x.context().Err()
 	}
 }
 
 // open opens the connection, encrypted as sslmode says. An upstream that refuses the kind of connection says so to the
 // client, which can't be let in twice.
 func (x *passage) open(t engine.Target) (hangUp func(), err error) {
-	ctx, cancel := context.WithTimeout(x.ctx, t.Timeout)
+	ctx, cancel := context.WithTimeout(x.context(), t.Timeout)
 	defer cancel()
 	x.raw, x.encrypted, x.backend.tls, hangUp, err = x.p.openAnyWay(ctx, t)
 	if err != nil {
@@ -283,8 +283,8 @@ func (x *passage) meet(keyed bool) error {
 	x.met = true
 	select {
 	case x.verdict = <-verdicts:
-	case <-x.ctx.Done():
-		return x.ctx.Err()
+	case <-x.context().Done():
+		return x.context().Err()
 	}
 	if !x.verdict.OK {
 		x.say(x.verdict.Refusal)
@@ -317,7 +317,7 @@ func (x *passage) left(err error) error {
 	case x.last.Code != "":
 		x.visit.refused(x.last.Code, x.last.Message)
 		return errRefused
-	case isTimeout(err) && x.ctx.Err() == nil && time.Now().Before(x.deadline): // the client has gone
+	case isTimeout(err) && x.context().Err() == nil && time.Now().Before(x.deadline): // the client has gone
 		return io.EOF
 	case isTimeout(err):
 		return sqlstate.LoginTimeout(x.limit)
