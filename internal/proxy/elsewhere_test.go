@@ -70,6 +70,7 @@ func TestWhoIsAsked(t *testing.T) {
 		{name: "a key of 3.2 of another process", m: of(0, 9), long: true, kin: true, want: "node 0 is asked for 3", whereHere: "node 0 is asked for 3"},
 		{name: "a key of 3.0 of another process", m: of(0, 9), kin: true, want: "node 0 is asked for 3", whereHere: "node 0 is asked for 3"},
 		{name: "a key of ours that has gone", m: testMinter, long: true, kin: true, unknown: true, want: "node 0 is asked for 3", whereHere: "node 0 is asked for 3"},
+		{name: "a key of ours that has gone, and there is no other process", m: testMinter, long: true, unknown: true, want: "the engine", whereHere: "the engine"},
 		{name: "a key of ours", m: testMinter, long: true, kin: true, want: "the engine", whereHere: "the engine"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
