@@ -21,18 +21,15 @@ func TestOutcomeBeforeTheEnd(t *testing.T) {
 	newer.ask(1, 1, 9)
 	j := older.asked()
 	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		older.TellAll(t.Context())
-		newer.mu.Lock()
-		defer newer.mu.Unlock()
-		for _, e := range newer.events {
-			if s, ok := e.(event.CancelSettled); ok && s.There == event.Cancelled {
-				return
-			}
-		}
-		t.Error("it would end before the outcome is known where the request came from")
-	}()
+	go func() { older.TellAll(t.Context()); close(told) }()
+	select {
+	case <-told:
+		t.Fatal("it would end with a request under way")
+	case <-time.After(20 * time.Millisecond): // it is not to happen, however long that takes
+	}
 	older.answer(j, event.Cancelled)
-	wait(t, told, "who asked to be told")
+	wait(t, told, "the outcome to be told")
+	if e := newer.settled(); e.There != event.Cancelled {
+		t.Errorf("%+v", e)
+	}
 }
