@@ -70,18 +70,16 @@ func (e *Engine) replicates(c *client) {
 // openSole opens servers for those who are to have one of their own, where there is room. Servers at rest make room.
 func (e *Engine) openSole(p *pool) {
 	for len(p.sole) > 0 {
-		if !p.Room() {
-			s, rests := p.Oldest()
-			if !rests {
+		if !p.Room() || p.claim.full() != nil {
+			if s, rests := p.Oldest(); rests {
+				p.opening = true
+				e.retire(s, forReplication)
+				p.opening = false
+				continue
+			}
+			if !p.Room() || !e.makeRoom(p) {
 				return // handOn closes the next one that comes back
 			}
-			p.opening = true
-			e.retire(s, forReplication)
-			p.opening = false
-			continue
-		}
-		if !e.makeRoom(p) {
-			return
 		}
 		c := p.sole[0]
 		p.sole = p.sole[1:]
