@@ -82,6 +82,13 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 		lines[i] = fmt.Sprintf("%q %q", r, driverPassword)
 	}
 	users := userlist(t, lines...)
+	over := func(tls bool, o *gateOptions) {
+		if tls {
+			o.auth, o.authFile = "scram-sha-256", users
+			_, more := front(a, "require")
+			o.set = append(o.set, more...)
+		}
+	}
 	var grounds []ground
 	for _, major := range majors {
 		cert := a.Issue("postgres", "127.0.0.1")
@@ -102,29 +109,39 @@ func lay(t *testing.T, a *fake.Authority, roles []string) []ground {
 				o := gateOptions{upstreams: []string{upstream(c, "", "") + "?sslmode=disable"}, mode: mode, size: 2, set: []string{"max_prepared_statements=20"}}
 				if tls {
 					o.upstreams = []string{upstream(c, "", "") + "?sslmode=verify-full&sslrootcert=" + a.File}
-					o.auth, o.authFile = "scram-sha-256", users
-					_, more := front(a, "require")
-					o.set = append(o.set, more...)
 				}
+				over(tls, &o)
 				grounds = append(grounds, ground{major: major, tls: tls, mode: mode, address: startGate(t, o).address, cluster: c, cases: cases})
 			}
 		}
-		grounds = append(grounds, layOdd(t, major, c)...)
+		grounds = append(grounds, layOdd(t, major, c, over)...)
 	}
 	return grounds
 }
 
+// everyGround asks for all that can be crossed with each other, which is more than has to be done each time.
+const everyGround = "CANCELLO_DRIVERS"
+
 // layOdd starts gates to servers without a usable key, where drivers do their cancels alone: by a statement, which is to make
 // no difference, and with the server's connection closed for each (the case cut).
-func layOdd(t *testing.T, major int, c *postgres.Cluster) []ground {
+func layOdd(t *testing.T, major int, c *postgres.Cluster, over func(tls bool, o *gateOptions)) []ground {
 	t.Helper()
-	key := map[int]string{15: "none", 18: "dummy"}[major]
-	s := startShim(t, &shim{t: t, to: direct(c).Addr(), zeros: key == "dummy"})
+	keys, ways := []string{map[int]string{15: "none", 18: "dummy"}[major]}, []bool{false}
+	if os.Getenv(everyGround) == "all" {
+		keys, ways = []string{"none", "dummy"}, []bool{false, true}
+	}
 	var grounds []ground
-	for _, mode := range poolModes {
-		for _, way := range []struct{ cases, fallback string }{{"cancel", "sql"}, {"cut", "disconnect"}} {
-			g := startGate(t, gateOptions{file: fallbackFile(t, s.address(), 4, fmt.Sprintf("cancel_fallback = %q", way.fallback)), mode: mode, set: []string{"max_prepared_statements=20", "server_idle_timeout=5s", "cancel_side_idle_timeout=5s"}})
-			grounds = append(grounds, ground{major: major, mode: mode, address: g.address, cluster: c, cases: way.cases, key: key})
+	for _, key := range keys {
+		s := startShim(t, &shim{t: t, to: direct(c).Addr(), zeros: key == "dummy"})
+		for _, tls := range ways {
+			for _, mode := range poolModes {
+				for _, way := range []struct{ cases, fallback string }{{"cancel", "sql"}, {"cut", "disconnect"}} {
+					o := gateOptions{file: fallbackFile(t, s.address(), 4, fmt.Sprintf("cancel_fallback = %q", way.fallback)), mode: mode,
+						set: []string{"max_prepared_statements=20", "server_idle_timeout=5s", "cancel_side_idle_timeout=5s"}}
+					over(tls, &o)
+					grounds = append(grounds, ground{major: major, tls: tls, mode: mode, address: startGate(t, o).address, cluster: c, cases: way.cases, key: key})
+				}
+			}
 		}
 	}
 	return grounds
