@@ -254,8 +254,11 @@ func (t *turns) Data(now time.Duration, c engine.Conn, b engine.Buf) { t.engine.
 // Tick passes on to the engine.
 func (t *turns) Tick(now time.Duration) { t.engine.Tick(now) }
 
-// Turned is the engine's, too.
-func (t *turns) Turned(now time.Duration) { t.engine.Turned(now) }
+// Ending is the engine's, too.
+func (t *turns) Ending() bool { return t.engine.Ending() }
+
+// Told is the engine's, too.
+func (t *turns) Told(now time.Duration) { t.engine.Told(now) }
 
 // Closed is told of nobody but after a fault.
 func (t *turns) Closed(_ time.Duration, _ engine.Conn, err error) {

@@ -2,7 +2,7 @@
 //
 // All of the pooler's behaviour is here and in the packages below: the same code in production and in simulation. One
 // thread calls the events (LoginAsked, Data, Sent, Closed, Dialed, DialFailed, CancelRequested, CancelReady,
-// CancelDone, Tick, Resolved, Reconfigure, UseKeys, SetGrant, Drain, Turned), in order, each with the present time; the engine answers through
+// CancelDone, Tick, Resolved, Reconfigure, UseKeys, SetGrant, Drain, Told), in order, each with the present time; the engine answers through
 // Outside and never blocks. Outside never calls it back inside a call.
 //
 // Ring 1: imports every package of the ring. No clock, no socket, no goroutine, no randomness: what is random comes in

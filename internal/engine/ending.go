@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// ends notes that c's last unit has ended. The driver's clock may be some reads old by then: a request that was read in
-// between came before this end, whatever the clock says, so what counts for it is the end of the turn (Turned).
+// ends notes that c's last unit has ended. The driver's clock may be some reads old by then, and a request that was read
+// since came before this end, whatever that clock says: what counts for it is when the end is told (Told).
 func (e *Engine) ends(c *client) {
 	c.lastEnd, c.endedBy = e.now, e.now
 	if !c.ending {
@@ -12,9 +12,13 @@ func (e *Engine) ends(c *client) {
 	}
 }
 
-// Turned: what the driver had was handled, and now is a fresh look at its clock. A driver whose events all bear a time of
-// their own need not call it.
-func (e *Engine) Turned(now time.Duration) {
+// Ending tells whether units have ended whose clients have not been told. The driver asks before it writes.
+func (e *Engine) Ending() bool { return len(e.ending) > 0 }
+
+// Told: clients are being told what has ended, and now is a fresh look at the driver's clock. A request that was read before
+// now meant what has ended: its sender had not heard of it. Later it may mean what the client began since, even if the
+// driver is not done with what it had to do in this turn.
+func (e *Engine) Told(now time.Duration) {
 	for i, c := range e.ending {
 		c.endedBy, c.ending = now, false
 		e.ending[i] = nil

@@ -34,7 +34,7 @@ import (
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used (the input
 //	    says why, where it gave one); cN gets none
-//	turned D                          the driver's clock was so old in the events before
+//	told D                            the driver's clock was so old in the events before, when clients were told of them
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN, cancel-client cN
 //	snapshot, clients, servers, upstreams        what the console and the metrics are told
@@ -184,8 +184,8 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 		return "ok\n"
 	case "tick":
 		w.tick(duration(t, td.CmdArgs[0].Key))
-	case "turned":
-		w.e.Turned(w.now + duration(t, td.CmdArgs[0].Key))
+	case "told":
+		w.e.Told(w.now + duration(t, td.CmdArgs[0].Key))
 	case "drain":
 		w.e.Drain(w.now)
 	case "reload":

@@ -31,9 +31,11 @@ type Handler interface {
 	Closed(now time.Duration, c engine.Conn, err error)
 	// Tick: the time asked for by Wake has come.
 	Tick(now time.Duration)
-	// Turned: all that had come was handled, before the loop waits for more. now is a fresh look at the clock, which other
-	// events of the turn shared.
-	Turned(now time.Duration)
+	// Ending tells whether Told has to follow before anything is written.
+	Ending() bool
+	// Told: what was sent is written right behind this call. now is a fresh look at the clock, of which events share one, and
+	// not before the write, if nobody takes the processor from the loop in between.
+	Told(now time.Duration)
 }
 
 // Loop is one event loop. Make it with New and run it once.
@@ -111,7 +113,6 @@ func (l *Loop) Run(h Handler) error {
 		l.answerWaits()
 		l.readAll()
 		l.timers()
-		l.h.Turned(l.clock())
 	}
 }
 

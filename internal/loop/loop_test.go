@@ -19,7 +19,7 @@ type hooks struct {
 	data   func(c engine.Conn, b engine.Buf)
 	sent   func(c engine.Conn, n int)
 	closed func(c engine.Conn, err error)
-	turned func(now time.Duration)
+	told   func(now time.Duration)
 
 	order []engine.Conn // of the Data events
 	bytes map[engine.Conn][]byte
@@ -55,41 +55,41 @@ func (h *hooks) Closed(_ time.Duration, c engine.Conn, err error) {
 
 func (h *hooks) Tick(time.Duration) {}
 
-func (h *hooks) Turned(now time.Duration) {
-	if h.turned != nil {
-		h.turned(now)
-	}
-}
+func (h *hooks) Ending() bool { return h.told != nil }
 
-// What events share of the clock may be old when a turn is over; its end has a fresh look, before the loop waits.
-func TestTurnedFollowsWhatCame(t *testing.T) {
+func (h *hooks) Told(now time.Duration) { h.told(now) }
+
+// Events share a look at the clock, which may be old by the time that something is written; that it is written is told with
+// a fresh one, before the peer can have read it.
+func TestToldBeforeTheWrite(t *testing.T) {
 	w := newWorld(t)
-	var handled, turned time.Duration // the loop's
+	var told []time.Duration // the loop's
 	w.Start(&hooks{
-		data: func(engine.Conn, engine.Buf) { handled = w.l.Now() },
-		turned: func(now time.Duration) {
-			if handled != 0 && turned == 0 { // of this very turn
-				turned = now
+		data: func(c engine.Conn, _ engine.Buf) {
+			for began := w.l.Now(); w.l.Now() < began+time.Millisecond; { // the shared look is old now
 			}
+			w.l.Send(c, []byte("y"))
 		},
+		told: func(now time.Duration) { told = append(told, now) },
 	})
 	_, p := w.adopt(tcpPair)
-	if _, err := p.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		var ok bool
+	for range 100 {
+		told = nil
+		asked := w.l.Now()
+		if _, err := p.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		var b [1]byte
+		w.until("the answer", func() bool {
+			n, _ := p.Read(b[:])
+			return n == 1
+		})
+		read := w.l.Now()
 		w.do(func() {
-			if ok = turned != 0; ok && turned < handled {
-				t.Errorf("what was handled at %v was before the end of its turn, at %v", handled, turned)
+			if len(told) == 0 || told[0] < asked+time.Millisecond || told[0] > read+writing {
+				t.Errorf("asked at %v, read at %v; told at %v", asked, read, told)
 			}
 		})
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the end of the turn was not told")
-		}
 	}
 }
 

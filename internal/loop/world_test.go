@@ -163,12 +163,19 @@ func (w *counter) Tick(now time.Duration) {
 	w.count()
 }
 
-// Turned is for those alone who ask: it is this package's.
-func (w *counter) Turned(now time.Duration) {
-	if h, ok := w.h.(interface{ Turned(time.Duration) }); ok {
-		h.Turned(now)
-	}
+// teller is what those of this package have who ask when something is written.
+type teller interface {
+	Ending() bool
+	Told(now time.Duration)
 }
+
+// Ending is for tellers alone.
+func (w *counter) Ending() bool {
+	h, ok := w.h.(teller)
+	return ok && h.Ending()
+}
+
+func (w *counter) Told(now time.Duration) { w.h.(teller).Told(now) }
 
 // peer is the far end of a connection: a bare non-blocking descriptor.
 type peer struct{ fd int }

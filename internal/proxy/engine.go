@@ -31,7 +31,8 @@ type Engine interface {
 	UseKeys(now time.Duration, m *key.Minter)
 	Resolved(now time.Duration, host string, addrs []string)
 	Drain(now time.Duration)
-	Turned(now time.Duration)
+	Ending() bool
+	Told(now time.Duration)
 }
 
 // handler stands between loop and engine: it only overhears the end of server connections.

@@ -106,3 +106,6 @@ func (p *contractPeer) Read(b []byte) (int, error) {
 
 func (p *contractPeer) FIN() { p.end.shutdown() }
 func (p *contractPeer) RST() { p.end.abort() }
+
+// Ending: nothing ever does.
+func (deaf) Ending() bool { return false }

@@ -26,6 +26,8 @@ type Machine interface {
 	Resolved(now time.Duration, host string, addrs []string)
 	Reconfigure(now time.Duration, c config.Config)
 	Drain(now time.Duration)
+	Ending() bool
+	Told(now time.Duration)
 }
 
 // gate implements engine.Outside on virtual connections.
@@ -86,6 +88,9 @@ func (g *gate) enter(f func()) {
 	}
 	g.inside = true
 	f()
+	if g.m.Ending() {
+		g.m.Told(g.w.now)
+	}
 	g.inside = false
 	if dialed := g.dialed; dialed != [len(clientUsers)]bool{} {
 		g.dialed = [len(clientUsers)]bool{}

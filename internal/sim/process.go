@@ -114,6 +114,8 @@ func (t *timed) Reconfigure(now time.Duration, c config.Config) {
 	t.Member.Reconfigure(t.clock.here(now), c)
 }
 
+func (t *timed) Told(now time.Duration) { t.Member.Told(t.clock.here(now)) }
+
 func (t *timed) Drain(now time.Duration) { t.Member.Drain(t.clock.here(now)) }
 
 // start starts a process of a node; after is the one that it takes over from, if any.
