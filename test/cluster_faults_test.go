@@ -19,7 +19,7 @@ import (
 func TestClusterChanges(t *testing.T) {
 	t.Parallel()
 	k := newCluster(t)
-	k.more = "cancel.cancel_timeout = \"2s\""
+	k.more = "cancel.cancel_timeout = \"20s\"" // also for those that must work, on a slow machine
 	for node := 1; node <= 3; node++ {
 		k.start(node, others(node, 3)...)
 	}
@@ -33,6 +33,7 @@ func TestClusterChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-k.node[3].done
+	k.node[1].AwaitLog(`(?s)msg="peer linked" node=3 .*msg="peer not linked: [^\n]* node=3 `)
 	k.cancel(1, lost) // returns: the connection is closed
 	k.node[1].AwaitLog(`outcome=failed .* owner=3 reason="(there is no|the) link to node 3`)
 	k.cancel(1, held)
