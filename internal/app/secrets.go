@@ -76,9 +76,13 @@ func goodSecret(b []byte) ([]byte, error) {
 }
 
 // after is what holds when what was in force is followed by s: who changes the secret alone has the former one be the one
-// before, and it stays that until another is given.
+// before, and it stays that until another is given. The current one is no other: who made the one that all nodes had learnt
+// as the one before the current one, and left it there, has not said what was before.
 func (s secrets) after(was secrets) (next secrets, changed bool) {
 	changed = subtle.ConstantTimeCompare(s.current, was.current) != 1
+	if subtle.ConstantTimeCompare(s.previous, s.current) == 1 {
+		s.previous = nil
+	}
 	switch {
 	case s.previous != nil:
 	case changed:

@@ -82,6 +82,10 @@ func TestSecretsFollowEachOther(t *testing.T) {
 		{"a third one", of("b", "a"), of("c", ""), of("c", "b"), true},
 		{"the one before is said", of("a", ""), of("b", "x"), of("b", "x"), true},
 		{"the one before alone is said", of("a", ""), of("a", "x"), of("a", "x"), false},
+		{"the one that was said before is made the current one", of("a", "b"), of("b", ""), of("b", "a"), true},
+		{"and left where it was", of("a", "b"), of("b", "b"), of("b", "a"), true},
+		{"and left there again", of("b", "a"), of("b", "b"), of("b", "a"), false},
+		{"one is both from the beginning", of("b", ""), of("b", "b"), of("b", ""), false},
 	} {
 		got, changed := c.next.after(c.was)
 		if changed != c.changed || string(got.current) != string(c.want.current) || string(got.previous) != string(c.want.previous) || (got.previous == nil) != (c.want.previous == nil) {
