@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"cancello/internal/event"
@@ -75,8 +76,16 @@ func Append(b []byte, m Message) []byte {
 func appendTime(b []byte, d time.Duration) []byte { return binary.BigEndian.AppendUint64(b, uint64(d)) }
 
 func appendText(b []byte, s string, most int) []byte {
-	s = s[:min(len(s), most)]
+	s = cut(s, most)
 	return append(append(b, byte(len(s))), s...)
+}
+
+// cut is the beginning of a text that is too long, with nothing that PostgreSQL's UTF8 or JSON refuses at its end.
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
 }
 
 func bit(b bool) byte {

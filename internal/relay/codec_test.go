@@ -80,6 +80,23 @@ func TestLongTextsAreCut(t *testing.T) {
 	}
 }
 
+// A text is not cut in the middle of a letter: what is left is shown at the console and in JSON. One that fits goes as it is.
+func TestTextsAreCutBetweenLetters(t *testing.T) {
+	whole := strings.Repeat("x", maxText-1)
+	got, err := Parse(Append(nil, Settled{User: whole + "é", Database: strings.Repeat("é", maxText), Kind: "\xc3", Reason: strings.Repeat("€", maxReason)})[HeaderLen:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Settled{User: whole, Database: strings.Repeat("é", maxText/2), Kind: "\xc3", Reason: strings.Repeat("€", maxReason/3)}
+	if diff := cmp.Diff(Message(want), got); diff != "" {
+		t.Error(diff)
+	}
+	got, err = Parse(Append(nil, Settled{User: "é" + whole})[HeaderLen:])
+	if err != nil || got.(Settled).User != "é"+whole[:maxText-2] {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // What a later version says is passed over, or told as what it means to us.
 func TestLaterVersions(t *testing.T) {
 	if m, err := Parse([]byte{200, 1, 2, 3}); m != nil || err != nil {
@@ -116,11 +133,11 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if s, ok := m.(Settled); ok { // texts may have been cut
-			s.User, s.Database, s.Kind = s.User[:min(len(s.User), maxText)], s.Database[:min(len(s.Database), maxText)], s.Kind[:min(len(s.Kind), maxText)]
+			s.User, s.Database, s.Kind = cut(s.User, maxText), cut(s.Database, maxText), cut(s.Kind, maxText)
 			m = s
 		}
 		if a, ok := m.(Ask); ok {
-			a.Remote = a.Remote[:min(len(a.Remote), maxText)]
+			a.Remote = cut(a.Remote, maxText)
 			m = a
 		}
 		if diff := cmp.Diff(m, again); diff != "" {
