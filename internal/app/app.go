@@ -31,9 +31,8 @@ type Options struct {
 	Watch func(event.Event)
 	// Version is what the metrics say of the build.
 	Version string
-	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD, PGPASSFILE and
-	// CANCELLO_CLUSTER_SECRET are asked for. Nil: nothing
-	// is set.
+	// Getenv is os.Getenv, or what tests put in its place: PGPASSWORD, PGPASSFILE and CANCELLO_CLUSTER_SECRET are asked for.
+	// Nil: nothing is set.
 	Getenv func(string) string
 	// Takeover has this process take the place of the one that runs at takeover_socket, if there is one.
 	Takeover bool

@@ -11,7 +11,7 @@ type Cluster struct {
 	Node   int    // node: the number that the keys of its clients have
 	Listen string // peer_listen: where other nodes reach it, as HOST:PORT; empty: nowhere
 	// Secret (cluster_secret) is what the nodes have in common, Previous (cluster_secret_previous) what they had before.
-	// Each stands there or in a file. Secret
+	// Each stands there or in a file.
 	Secret, SecretFile     string
 	Previous, PreviousFile string
 }

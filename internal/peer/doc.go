@@ -3,10 +3,10 @@
 // Role: a driver. It may import relay, wire, config and event; not proxy, nor proxy it: app joins the two by the functions
 // of Settings.
 //
-// Where to look: hub.go (what others see of it), mailbox.go (how they reach its goroutine), outside.go (what the Relay does to the world), admit.go (which sessions of a
-// link there are), session.go (one of them), hello.go (what its ends prove to each other), certificate.go (what
-// they do not), dial.go and listen.go (how it
-// begins), plain.go (the way without a link), leave.go (the end of a process), state.go (for people).
+// Where to look: hub.go (what others see of it), mailbox.go (how they reach its goroutine), outside.go (what the Relay does to
+// the world), admit.go (which sessions of a link there are), session.go (one of them), hello.go (what its ends prove to each
+// other), certificate.go (what they do not), dial.go and listen.go (how it begins), plain.go (the way without a link), leave.go
+// (the end of a process), state.go (for people).
 //
 // One goroutine owns the Relay and all that is in Hub.own; everybody else posts to it. Every session has a goroutine that
 // reads and one that writes, every peer one that dials while there is no link.

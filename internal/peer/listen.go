@@ -145,6 +145,7 @@ func (h *Hub) hear(nc net.Conn, binding []byte, kin bool) (*session, error) {
 
 // receivePlain takes a CancelRequest in clear, which is all that may come without TLS.
 func (h *Hub) receivePlain(nc net.Conn, r *bufio.Reader, place *list.Element) {
+	began := h.set.Now()
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return
@@ -158,7 +159,6 @@ func (h *Hub) receivePlain(nc net.Conn, r *bufio.Reader, place *list.Element) {
 	if _, err := io.ReadFull(r, packet[len(head):]); err != nil {
 		return
 	}
-	began := h.set.Now()
 	switch s, err := wire.ParseStartup(packet); {
 	case errors.Is(err, wire.ErrMalformedCancel):
 		h.set.Emit(event.CancelSettled{Outcome: event.Malformed, Remote: nc.RemoteAddr().String(), Took: h.set.Now() - began})
