@@ -42,20 +42,17 @@ type waits struct {
 func (l *Loop) Await(fd int, what Readiness, until time.Duration, f func(now time.Duration, ready bool)) error {
 	l.onLoop("Await")
 	w := &l.waits
-	i := uint32(len(w.all))
-	if n := len(w.free); n > 0 {
+	i, n := uint32(len(w.all)), len(w.free)
+	if n > 0 {
 		i = w.free[n-1]
-	} else {
-		w.all = append(w.all, wait{})
 	}
 	if err := l.epoll.await(fd, i, uint32(what)); err != nil {
-		if int(i) == len(w.all)-1 {
-			w.all = w.all[:i]
-		}
 		return err
 	}
-	if n := len(w.free); n > 0 {
+	if n > 0 {
 		w.free = w.free[:n-1]
+	} else {
+		w.all = append(w.all, wait{})
 	}
 	w.all[i] = wait{fd: fd, until: until, f: f, armed: true}
 	if w.n == 0 || until < w.next {

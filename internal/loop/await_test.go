@@ -132,6 +132,34 @@ func TestAwaitWhatCannotBe(t *testing.T) {
 	})
 }
 
+// What cannot be awaited takes no place away from those that are free.
+func TestAwaitAfterWhatCannotBe(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	told := 0 // the loop's
+	await := func(fd int) (err error) {
+		w.do(func() { err = w.l.Await(fd, Writable, w.l.Now()+time.Hour, func(time.Duration, bool) { told++ }) })
+		return err
+	}
+	for n := 1; n <= 2; n++ {
+		if err := await(a); err != nil {
+			t.Fatal(err)
+		}
+		w.until("room to write", func() bool { return told == n })
+		if await(-1) == nil {
+			t.Error("no error for a descriptor that is none")
+		}
+	}
+	w.do(func() {
+		if w.l.waits.n != 0 || len(w.l.waits.all) != 1 || len(w.l.waits.free) != 1 {
+			t.Errorf("%d are awaited in %d places, of which %d are free", w.l.waits.n, len(w.l.waits.all), len(w.l.waits.free))
+		}
+	})
+}
+
 // Nothing is told once the loop has stopped: whoever awaits something closes it.
 func TestStopEndsAwait(t *testing.T) {
 	w := newWorld(t)
