@@ -14,21 +14,35 @@ import (
 // (protocol-flow-canceling-requests).
 func (v *visit) cancel(s wire.Startup) {
 	p := v.p
+	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
+	if p.guestHere(r, v.began) {
+		return
+	}
 	if _, _, ours := key.Split(s.PID); !ours && v.foreign(s) {
 		return
 	}
-	if user, ended, known := p.guests.cancel(s.PID, s.Key); known {
-		settled := event.CancelSettled{
-			Outcome: event.Idle, Ticket: p.ids.Add(1), Remote: v.remote, User: user, Database: config.Console, PID: s.PID, Took: time.Since(v.began),
-		}
-		if ended {
-			settled.Outcome, settled.Kind = event.Cancelled, "console command"
-		}
-		p.set.Emit(settled)
-		return
-	}
-	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
 	if p.carryOut(p.ctx, r, v.began, false) {
 		v.hold()
 	}
+}
+
+// guestHere carries a request out if it is for a guest of the console, whose pid may look like a foreign server's; false: it
+// is for none of them.
+func (p *Proxy) guestHere(r engine.CancelRequest, began time.Time) bool {
+	settled, known := p.cancelGuest(r)
+	if known {
+		settled.Ticket, settled.Took = p.ids.Add(1), time.Since(began)
+		p.set.Emit(settled)
+	}
+	return known
+}
+
+// cancelGuest ends what a guest of the console waits for; known is false where the request is for none.
+func (p *Proxy) cancelGuest(r engine.CancelRequest) (settled event.CancelSettled, known bool) {
+	user, ended, known := p.guests.cancel(r.PID, r.Key)
+	settled = event.CancelSettled{Outcome: event.Idle, Remote: r.Remote, User: user, Database: config.Console, PID: r.PID}
+	if ended {
+		settled.Outcome, settled.Kind = event.Cancelled, "console command"
+	}
+	return settled, known
 }

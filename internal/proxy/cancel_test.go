@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/event"
 	"cancello/internal/pgtest/fake"
@@ -137,4 +138,46 @@ func TestClientIsReadBeforeItsCancelIsJudged(t *testing.T) {
 			t.Errorf("order %v, want data before cancel", order)
 		}
 	})
+}
+
+// A guest's cancel is for the console where a server's own keys are held by clients, too, and where another process passed
+// it on; its key goes to no server. What is no guest's goes there.
+func TestGuestsCancelIsNotForwarded(t *testing.T) {
+	srv := fake.NewServer(t, fake.Config{})
+	o := &others{heard: make(chan string, 10)}
+	w := start(t, newScript(), withServerTLS(t, config.DatabaseTLS{}), func(s *Settings) {
+		d := &s.Config.Databases[0]
+		d.Host, d.Port, d.Keys = "127.0.0.1", srv.Port(), config.Give(config.KeysUpstream)
+		s.Elsewhere = o
+	})
+	pid, k := w.guests.enter("ann", false)
+	waits := 0
+	w.guests.onCancel(k, func() bool { waits--; return waits >= 0 })
+	for name, send := range map[string]func(){
+		"from a client":      func() { fake.SendCancel(t, w.addr(), pid, k.key) },
+		"for this node only": func() { w.CancelHere(t.Context(), "192.0.2.1:1", pid, k.key) },
+	} {
+		waits = 1
+		before := len(w.settled())
+		send()
+		if got := w.settled()[before:]; !slices.Equal(got, []event.Outcome{event.Cancelled}) || waits != 0 {
+			t.Errorf("%s: outcomes %v, and %d wait", name, got, waits)
+		}
+	}
+	waits = 1
+	w.Judge(1<<63|5, engine.CancelRequest{PID: pid, Key: k.key})
+	for _, want := range []string{"9223372036854775813 is released", "9223372036854775813 is cancelled"} {
+		if got := next(t, o.heard, want); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if n := srv.Accepted(); n != 0 || len(w.cancels) != 0 {
+		t.Errorf("%d connections to the server, and %d requests that the engine judges", n, len(w.cancels))
+	}
+	foreign := []byte{1, 2, 3, 4}
+	fake.SendCancel(t, w.addr(), pid, foreign)
+	srv.Await(t, "what is no guest's", func() bool { return len(srv.Cancels()) == 1 })
+	if c := srv.Cancels()[0]; c.PID != pid || !bytes.Equal(c.Key, foreign) {
+		t.Errorf("the server got pid %d", c.PID)
+	}
 }

@@ -39,8 +39,14 @@ func (alone) Settled(engine.Ticket, event.CancelSettled)                       {
 func (p *Proxy) Now() time.Duration { return p.loop.Now() }
 
 // Judge has the engine judge a request that another process passed on to this one, under a ticket that no other request
-// here has. Elsewhere hears what becomes of it.
+// here has, unless it is for a guest of the console. Elsewhere hears what becomes of it.
 func (p *Proxy) Judge(t engine.Ticket, r engine.CancelRequest) {
+	if settled, known := p.cancelGuest(r); known {
+		settled.Ticket, settled.Took = uint64(t), max(0, p.loop.Now()-r.ReadAt)
+		p.set.Elsewhere.Released(t)
+		p.set.Elsewhere.Settled(t, settled)
+		return
+	}
 	p.loop.Post(func(now time.Duration) {
 		if p.engine.Unknown(r.PID, r.Key) {
 			p.set.Elsewhere.Unknown(t)
@@ -54,7 +60,10 @@ func (p *Proxy) Judge(t engine.Ticket, r engine.CancelRequest) {
 // CancelHere is for a request that was received for this node alone, and goes to no other. It returns when its connection
 // may be closed, or ctx ends.
 func (p *Proxy) CancelHere(ctx context.Context, remote string, pid uint32, k []byte) {
-	p.carryOut(ctx, engine.CancelRequest{PID: pid, Key: k, ReadAt: p.loop.Now(), Remote: remote}, time.Now(), true)
+	r, began := engine.CancelRequest{PID: pid, Key: k, ReadAt: p.loop.Now(), Remote: remote}, time.Now()
+	if !p.guestHere(r, began) {
+		p.carryOut(ctx, r, began, true)
+	}
 }
 
 // carryOut finds who a request is for, and waits until its connection may be closed. here: it goes to no other node. It tells
