@@ -75,12 +75,12 @@ func (p *Proxy) secrets(t engine.Target) (*serverTLS, []way, error) {
 
 // connectOnce dials and logs in once.
 func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, what asking, secrets *serverTLS, w way) (*arrival, error) {
-	nc, encrypted, hangUp, err := p.open(ctx, t, secrets, w)
+	nc, encrypted, hangUp, err := p.open(ctx, t, secrets, w, ofLogins)
 	if err != nil {
 		return nil, err
 	}
 	defer hangUp() // the descriptor that is handed over is a duplicate
-	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted}
+	l := &serverLogin{p: p, ctx: ctx, nc: nc, target: t, secrets: secrets, encrypted: encrypted, line: ofLogins}
 	l.backend.network = p.config.Load().NetworkOf(t.Entry)
 	l.backend.addr, l.backend.host, l.backend.name = nc.RemoteAddr(), t.Host, t.Entry.Name
 	l.backend.target = t
@@ -107,10 +107,10 @@ func (p *Proxy) connectOnce(ctx context.Context, t engine.Target, what asking, s
 
 // openAnyWay is open for who says nothing that could be refused: the first way counts for which there is TLS, or none
 // is asked for. secrets are nil in clear.
-func (p *Proxy) openAnyWay(ctx context.Context, t engine.Target) (nc net.Conn, encrypted *loop.TLS, secrets *serverTLS, hangUp func(), err error) {
+func (p *Proxy) openAnyWay(ctx context.Context, t engine.Target, of line) (nc net.Conn, encrypted *loop.TLS, secrets *serverTLS, hangUp func(), err error) {
 	secrets, ways, err := p.secrets(t)
 	for _, w := range ways {
-		nc, encrypted, hangUp, err = p.open(ctx, t, secrets, w)
+		nc, encrypted, hangUp, err = p.open(ctx, t, secrets, w, of)
 		if none := (*noTLS)(nil); !errors.As(err, &none) {
 			break
 		}
@@ -121,21 +121,24 @@ func (p *Proxy) openAnyWay(ctx context.Context, t engine.Target) (nc net.Conn, e
 	return nc, encrypted, secrets, hangUp, err
 }
 
-// open connects to a target in one way; encrypted is nil in clear. hangUp is due if there is no error.
-func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w way) (nc net.Conn, encrypted *loop.TLS, hangUp func(), err error) {
+// open connects to a target in one way; encrypted is nil in clear. hangUp is due if there is no error. What is of orders may have a
+// descriptor of those kept for cancels.
+func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w way, of line) (nc net.Conn, encrypted *loop.TLS, hangUp func(), err error) {
 	if nc, err = p.reach(ctx, t, p.config.Load().NetworkOf(t.Entry)); err != nil {
 		return nil, nil, nil, err
 	}
-	if err := p.fds.mayStay(nc); err != nil {
-		nc.Close()
-		return nil, nil, nil, err
+	if of != ofOrders {
+		if err := p.fds.mayStay(nc); err != nil {
+			nc.Close()
+			return nil, nil, nil, err
+		}
 	}
 	unbind := p.bind(nc)
 	hangUp = func() { unbind(); nc.Close() }
 	if deadline, ok := ctx.Deadline(); ok && ctx.Err() == nil {
 		nc.SetDeadline(deadline)
 	}
-	if encrypted, err = p.encrypt(ctx, nc, secrets, t.Host, w, ofLogins); err != nil {
+	if encrypted, err = p.encrypt(ctx, nc, secrets, t.Host, w, of); err != nil {
 		hangUp()
 		return nil, nil, nil, err
 	}
@@ -189,6 +192,7 @@ type serverLogin struct {
 	target       engine.Target
 	secrets      *serverTLS
 	encrypted    *loop.TLS // nil in clear
+	line         line      // in which it waits to compute its proof
 	auth         *auth.Login
 	authOK       bool
 	version      wire.Version

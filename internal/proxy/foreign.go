@@ -51,7 +51,7 @@ func (p *Proxy) forward(s wire.Startup, d config.Database) error {
 	defer p.onWire.leave()
 	at := d.Upstreams()[0] // there is one
 	t := engine.Target{Entry: d, Host: at.Host, Port: at.Port, Timeout: c.Timeout}
-	raw, encrypted, _, hangUp, err := p.openAnyWay(ctx, t)
+	raw, encrypted, _, hangUp, err := p.openAnyWay(ctx, t, ofOrders)
 	if err != nil {
 		return errors.New(failure(t, err).Message)
 	}

@@ -157,3 +157,35 @@ func TestCancelsPassAStormOfHandshakes(t *testing.T) {
 		t.Errorf("%d wait for their turn, %d have a place", n, room)
 	}
 }
+
+// shut takes all there is room for in the gate, and gives it back.
+func (g *gate) shut(t *testing.T) (open func()) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.free
+	g.free = 0
+	return func() {
+		for range n {
+			g.leave()
+		}
+	}
+}
+
+// stands waits until somebody stands in a line, and sees that nobody does in another.
+func (g *gate) stands(t *testing.T, in line) {
+	t.Helper()
+	until(t, "one who waits before the gate", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for l := range lines {
+			if n := g.waiting[l].Len(); n > 0 {
+				if l != in {
+					t.Fatalf("it stands in line %d, want %d", l, in)
+				}
+				return true
+			}
+		}
+		return false
+	})
+}

@@ -126,7 +126,7 @@ func (x *passage) ask() (engine.Target, error) {
 func (x *passage) open(t engine.Target) (hangUp func(), err error) {
 	ctx, cancel := context.WithTimeout(x.context(), t.Timeout)
 	defer cancel()
-	x.raw, x.encrypted, x.backend.tls, hangUp, err = x.p.openAnyWay(ctx, t)
+	x.raw, x.encrypted, x.backend.tls, hangUp, err = x.p.openAnyWay(ctx, t, ofLogins)
 	if err != nil {
 		return nil, err
 	}

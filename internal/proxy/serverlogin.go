@@ -111,7 +111,7 @@ func (l *serverLogin) authenticate(body []byte) error {
 	}
 	var err error
 	if l.auth.Costly(body) {
-		err = l.p.gate.through(l.ctx, ofLogins, func(func(func())) error { return step() })
+		err = l.p.gate.through(l.ctx, l.line, func(func(func())) error { return step() })
 	} else {
 		err = step()
 	}

@@ -189,7 +189,7 @@ func (p *Proxy) openSide(ctx context.Context, ord *order, t engine.Target) (*sid
 		return nil, err
 	}
 	c := &sideConn{raw: o.raw, hangUp: o.hangUp, fit: ord.fit}
-	c.serverLogin = &serverLogin{p: p, ctx: ctx, nc: o.nc, r: bufio.NewReader(o.nc), target: t, secrets: ord.server.tls}
+	c.serverLogin = &serverLogin{p: p, ctx: ctx, nc: o.nc, r: bufio.NewReader(o.nc), target: t, secrets: ord.server.tls, line: ofOrders}
 	c.encrypted, _ = o.nc.(*loop.TLS)
 	if deadline, ok := ctx.Deadline(); ok {
 		p.until(c, deadline)

@@ -240,3 +240,18 @@ func TestSideEndsWithStop(t *testing.T) {
 		return seen[len(seen)-1].Type == 'X'
 	})
 }
+
+// The password of a connection over which statements cancel does not wait behind those who log in.
+func TestSideIsNoLogin(t *testing.T) {
+	w := newSideWorld(t, newScript(), yes, fake.Config{Auth: fake.SCRAM, User: "ann", Password: "secret"}, withServerTLS(t, config.DatabaseTLS{}), func(s *Settings) {
+		s.Passwords.Environment = "secret"
+		s.Config.Cancel.Timeout = fake.Patience
+	})
+	open := w.gate.shut(t)
+	w.on(func(time.Duration) { w.out.Carry(1, 1, 5) })
+	w.gate.stands(t, ofOrders)
+	open()
+	if d := next(t, w.done, "CancelDone"); d.result != engine.Delivered {
+		t.Errorf("the cancel was %v", d.result)
+	}
+}
