@@ -88,7 +88,7 @@ func (s *seen) SetDeadline(d time.Time) error { s.gone = d.Equal(longAgo); retur
 
 // A storm makes room for itself: one who comes from elsewhere stays, however old.
 func TestLobbyEvictsWhereMostCameFrom(t *testing.T) {
-	l := newLobby(4)
+	l := newLobby(11)
 	from := func(host string) *seen {
 		c := &seen{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(host), 1))}
 		l.enter(c)
@@ -101,6 +101,9 @@ func TestLobbyEvictsWhereMostCameFrom(t *testing.T) {
 	}
 	old := from("192.0.2.1")
 	a, b := from("198.51.100.1"), from("198.51.100.1")
+	for range 7 {
+		from("198.51.100.1")
+	}
 	goes := told()
 	if from("198.51.100.1"); !goes.gone || a.gone || old.gone {
 		t.Error("who was told to go did not go first")
@@ -116,6 +119,47 @@ func TestLobbyEvictsWhereMostCameFrom(t *testing.T) {
 	}
 	if len(l.from) != l.queue.Len() {
 		t.Errorf("%d addresses are remembered of %d", len(l.from), l.queue.Len())
+	}
+}
+
+// A storm from many addresses, one connection each, does not drive out first who has two of them: the oldest of all goes.
+func TestLobbyInAStormFromEverywhere(t *testing.T) {
+	const room = 160 // of which a share is 10
+	l := newLobby(room)
+	var in []*place
+	from := func(host netip.Addr) *seen {
+		c := &seen{addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(host, 1))}
+		in = append(in, l.enter(c))
+		return c
+	}
+	storm := func(i int) *seen { return from(netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})) }
+	honest := netip.MustParseAddr("192.0.2.1")
+	var others []*seen
+	for i := range room - 10 {
+		others = append(others, storm(i))
+	}
+	var mine []*seen
+	for range 10 {
+		mine = append(mine, from(honest))
+	}
+	for i := range room - 10 {
+		if storm(1000 + i); !others[i].gone {
+			t.Fatalf("newcomer %d did not drive out the oldest", i)
+		}
+	}
+	for i, c := range mine {
+		if c.gone {
+			t.Errorf("connection %d of a host with a share of them had to go before older ones", i)
+		}
+	}
+	if from(honest); !mine[0].gone {
+		t.Error("the oldest of all stayed")
+	}
+	for _, pl := range in {
+		l.leave(pl)
+	}
+	if l.most != 0 || len(l.from) != 0 || l.queue.Len() != 0 {
+		t.Errorf("empty, and most is %d, %d addresses are remembered, %d are in", l.most, len(l.from), l.queue.Len())
 	}
 }
 

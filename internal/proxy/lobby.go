@@ -18,6 +18,8 @@ type lobby struct {
 	queue list.List            // of *place, the first to go in front
 	over  bool                 // nobody may wait for anything any more
 	from  map[netip.Prefix]int // how many came from where, of those that need not go yet
+	alike []int                // by how many came from there: how many such wheres there are
+	most  int                  // that came from one where
 }
 
 // place is one connection's in the lobby.
@@ -32,7 +34,9 @@ type place struct {
 	woken   bool
 }
 
-func newLobby(limit int) *lobby { return &lobby{limit: limit, from: map[netip.Prefix]int{}} }
+func newLobby(limit int) *lobby {
+	return &lobby{limit: limit, from: map[netip.Prefix]int{}, alike: make([]int, 1)}
+}
 
 // enter takes a place, if need be the oldest one's.
 func (l *lobby) enter(nc net.Conn) *place {
@@ -42,7 +46,7 @@ func (l *lobby) enter(nc net.Conn) *place {
 		l.evict()
 	}
 	from, _ := neighbourhood(nc.RemoteAddr())
-	l.from[from]++
+	l.count(from, 1)
 	return l.seat(&place{nc: nc, from: from}, l.queue.PushBack)
 }
 
@@ -144,8 +148,24 @@ func (l *lobby) remove(pl *place) {
 	if pl.parting {
 		return
 	}
-	if l.from[pl.from]--; l.from[pl.from] == 0 {
-		delete(l.from, pl.from)
+	l.count(pl.from, -1)
+}
+
+// count notes that one more, or one less, is there from somewhere.
+func (l *lobby) count(from netip.Prefix, by int) {
+	n := l.from[from]
+	l.alike[n]-- // nobody asks for how many there are of none
+	if n += by; n == 0 {
+		delete(l.from, from)
+	} else {
+		l.from[from] = n
+	}
+	if n == len(l.alike) {
+		l.alike = append(l.alike, 0)
+	}
+	l.alike[n]++
+	if n > l.most || l.alike[l.most] == 0 {
+		l.most = n
 	}
 }
 
@@ -160,9 +180,13 @@ func (l *lobby) evict() {
 	pl.wake()
 }
 
+// share is how many may be from one where without being taken for a storm.
+func (l *lobby) share() int { return max(8, l.limit/16) }
+
 // victim is the one that has to go: the first that has been told to, or the oldest of those who came from where most did.
 // So a storm from one address drives out itself, and not who comes from elsewhere to cancel and has to wait for its
-// handshake.
+// handshake. Where nobody has more than a share, a storm comes from many addresses: then it is the oldest of all, and
+// not who has two connections where each of the storm's has one.
 func (l *lobby) victim() *place {
 	front := l.queue.Front()
 	if front == nil {
@@ -171,12 +195,11 @@ func (l *lobby) victim() *place {
 	if pl := front.Value.(*place); pl.parting {
 		return pl
 	}
-	most := 0
-	for _, n := range l.from {
-		most = max(most, n)
+	if l.most <= l.share() {
+		return front.Value.(*place)
 	}
 	for ; front != nil; front = front.Next() {
-		if pl := front.Value.(*place); l.from[pl.from] == most {
+		if pl := front.Value.(*place); l.from[pl.from] == l.most {
 			return pl
 		}
 	}
