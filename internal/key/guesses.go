@@ -11,6 +11,9 @@ const (
 	freeGuesses = 20
 	// forgiveAfter takes one failure off an address' account, again and again: what fails no more often is held no longer.
 	forgiveAfter = time.Second
+	// mostFailures is as far as an account goes: clients behind the same address as a guesser are to wait for its last failure
+	// for a minute, not for hours.
+	mostFailures = freeGuesses + 60
 	// firstHold is for the first failure beyond, twice that for each one more.
 	firstHold = 100 * time.Millisecond
 	// maxHeld is how many requests of one address may be held at a time.
@@ -40,13 +43,16 @@ type guesser[K comparable] struct {
 // and only where it is more than 0, Left is due.
 func (g *Guesses[K]) Failed(address K, now, most time.Duration) (hold time.Duration) {
 	e := g.account(address, now)
+	if e == nil {
+		return 0
+	}
 	if forgiven := int((now - e.since) / forgiveAfter); forgiven >= e.failures {
 		e.failures, e.since = 0, now
 	} else {
 		e.failures -= forgiven
 		e.since += time.Duration(forgiven) * forgiveAfter
 	}
-	e.failures++
+	e.failures = min(e.failures+1, mostFailures)
 	over := e.failures - freeGuesses
 	if over <= 0 || e.held >= maxHeld {
 		return 0
@@ -69,7 +75,8 @@ func (g *Guesses[K]) Left(address K) {
 // Len is how many addresses it remembers.
 func (g *Guesses[K]) Len() int { return g.order.Len() }
 
-// account is that of an address, which has just failed.
+// account is that of an address, which has just failed. Nil: the connections of all that it remembers are kept, so there is
+// room for no other.
 func (g *Guesses[K]) account(address K, now time.Duration) *guesser[K] {
 	if at := g.byAddress[address]; at != nil {
 		g.order.MoveToBack(at)
@@ -78,10 +85,25 @@ func (g *Guesses[K]) account(address K, now time.Duration) *guesser[K] {
 	if g.byAddress == nil {
 		g.byAddress = map[K]*list.Element{}
 	}
-	if g.order.Len() >= MaxGuessers {
-		delete(g.byAddress, g.order.Remove(g.order.Front()).(*guesser[K]).address)
+	if g.order.Len() >= MaxGuessers && !g.makeRoom() {
+		return nil
 	}
 	e := &guesser[K]{address: address, since: now}
 	g.byAddress[address] = g.order.PushBack(e)
 	return e
+}
+
+// makeRoom forgets the address that failed longest ago, but none that Left is due for: its next account would be charged for
+// what this one has left. Those go to the back, so that they are passed over once and not at every failure.
+func (g *Guesses[K]) makeRoom() bool {
+	for range g.order.Len() {
+		at := g.order.Front()
+		if e := at.Value.(*guesser[K]); e.held == 0 {
+			delete(g.byAddress, e.address)
+			g.order.Remove(at)
+			return true
+		}
+		g.order.MoveToBack(at)
+	}
+	return false
 }

@@ -55,6 +55,71 @@ func TestGuessesSlowDown(t *testing.T) {
 	}
 }
 
+// However many have failed, who fails a minute later is as free as before.
+func TestGuessesAreForgotten(t *testing.T) {
+	var g Guesses[int]
+	for range 10_000 {
+		g.Failed(1, 0, time.Second)
+	}
+	for range maxHeld {
+		g.Left(1)
+	}
+	if hold := g.Failed(1, 59*time.Second, time.Second); hold == 0 {
+		t.Error("all is forgiven in less than a minute")
+	}
+	if hold := g.Failed(1, 62*time.Second, time.Second); hold != 0 {
+		t.Errorf("a minute later one is held for %v", hold)
+	}
+}
+
+// Who is held keeps the account until it has left, however many others fail meanwhile.
+func TestGuessersAreRememberedWhileHeld(t *testing.T) {
+	var g Guesses[int]
+	hold := func(address, n int) {
+		t.Helper()
+		for range n {
+			if g.Failed(address, 0, time.Second) == 0 {
+				t.Fatalf("address %d is not held", address)
+			}
+		}
+	}
+	overdraw := func(address int) {
+		for range freeGuesses {
+			g.Failed(address, 0, time.Second)
+		}
+	}
+	overdraw(-1)
+	hold(-1, maxHeld)
+	for i := range 2 * MaxGuessers {
+		g.Failed(i, 0, time.Second)
+	}
+	if n := g.Len(); n != MaxGuessers {
+		t.Errorf("%d addresses are remembered", n)
+	}
+	if g.Failed(-1, 0, time.Second) != 0 {
+		t.Error("one more than may be is held")
+	}
+	for range maxHeld {
+		g.Left(-1)
+	}
+	hold(-1, maxHeld)
+	for range maxHeld {
+		g.Left(-1)
+	}
+	for i := range MaxGuessers {
+		overdraw(i)
+		hold(i, 1)
+	}
+	if g.Failed(-1, 0, time.Second) != 0 || g.Len() != MaxGuessers || len(g.byAddress) != MaxGuessers {
+		t.Errorf("%d and %d addresses are remembered", g.Len(), len(g.byAddress))
+	}
+	g.Left(7)
+	g.Failed(-1, 0, time.Second)
+	if g.byAddress[-1] == nil || g.byAddress[7] != nil || g.Len() != MaxGuessers {
+		t.Error("who has left makes no room")
+	}
+}
+
 func TestGuessesAreBounded(t *testing.T) {
 	var g Guesses[int]
 	for range freeGuesses {
