@@ -142,20 +142,37 @@ func (p *Proxy) watch(d *side, c *sideConn) {
 
 // awaitNoise waits until there is something to read, an end too; true: the read deadline came first.
 func (c *sideConn) awaitNoise() (quiet bool) {
-	sc, ok := c.raw.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sc.SyscallConn()
+	raw, err := c.socket()
 	if err != nil {
 		return false
 	}
-	err = raw.Read(func(fd uintptr) (done bool) {
-		var b [1]byte
-		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
-	})
-	return isTimeout(err)
+	return isTimeout(raw.Read(func(fd uintptr) (done bool) { return !nothingCame(fd) }))
+}
+
+// silent tells whether there is nothing to read now, no end either.
+func (c *sideConn) silent() (silent bool) {
+	raw, err := c.socket()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) { silent = nothingCame(fd) })
+	return silent && err == nil
+}
+
+// socket is what is under the TLS.
+func (c *sideConn) socket() (syscall.RawConn, error) {
+	sc, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return sc.SyscallConn()
+}
+
+// nothingCame looks without reading.
+func nothingCame(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return errors.Is(err, unix.EAGAIN)
 }
 
 // wakeWatch ends the watch of a connection that is taken.
@@ -169,9 +186,10 @@ func (p *Proxy) until(c *sideConn, t time.Time) {
 	}
 }
 
-// still tells whether a connection that rested can be used. One that rested for long is asked.
+// still tells whether a connection that rested can be used: the watch was quiet, and so is the socket, which the watch did
+// not look at again when it was woken. One that rested for long is asked.
 func (p *Proxy) still(c *sideConn, timeout time.Duration) bool {
-	if !<-c.quiet {
+	if !<-c.quiet || !c.silent() {
 		return false
 	}
 	p.until(c, time.Now().Add(timeout/4)) // what is left is for a new one

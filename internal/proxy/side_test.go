@@ -8,6 +8,8 @@ import (
 	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/pgtest/fake"
+
+	"golang.org/x/sys/unix"
 )
 
 // sideWorld is a server that statements cancel at, and order 1 to 9 over side 5 to it.
@@ -214,6 +216,45 @@ func TestSideTakenAsItDies(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	w.open(1, 2)
+}
+
+// A connection whose end comes with the end of its watch, which does not look once more when it is woken, is noticed too.
+func TestSideTakenWithTheEndUnseen(t *testing.T) {
+	a := fake.NewAuthority(t)
+	for name, tt := range map[string]struct {
+		encrypted bool
+		then      func(x *fake.Session)
+	}{
+		"closed":      {false, func(x *fake.Session) { x.Conn.Close() }},
+		"told":        {false, func(x *fake.Session) { x.Send(fake.Msg('Z', byte('I'))) }},
+		"closed, TLS": {true, func(x *fake.Session) { x.Conn.Close() }},
+		"told, TLS":   {true, func(x *fake.Session) { x.Send(fake.Msg('Z', byte('I'))) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, o := fake.Config{}, withServerTLS(t, config.DatabaseTLS{})
+			if tt.encrypted {
+				c.TLS = serving(a.Issue("db", "127.0.0.1"))
+				o = withServerTLS(t, config.DatabaseTLS{Mode: config.Give(config.SSLVerifyFull), CA: a.File})
+			}
+			w := newSideWorld(t, newScript(), yes, c, o)
+			w.cancel(1, engine.Delivered)
+			w.on(func(time.Duration) {
+				c := w.own.sides[5].rest[0]
+				c.wakeWatch()
+				until(t, "the watch to end", func() bool { return len(c.quiet) == 1 })
+				tt.then(w.s.Sessions()[1])
+				until(t, "it to arrive", func() bool {
+					_, _, err := unix.Recvfrom(number(c.raw), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+					return err == nil
+				})
+				w.out.Carry(2, 1, 5)
+			})
+			if d := next(t, w.done, "CancelDone"); d != (gotDone{2, engine.Delivered}) {
+				t.Errorf("%+v", d)
+			}
+			w.open(1, 2)
+		})
+	}
 }
 
 // A connection of another login is closed for the one that is needed, not kept beside it.
