@@ -80,11 +80,7 @@ func (p *Proxy) deliver(id engine.Order, ord *order) {
 // mayWrite tells the engine that an order is ready to be written, and waits for its word. Where that is no, or nobody is
 // left to say it, the engine wants to hear no more of the order.
 func (p *Proxy) mayWrite(id engine.Order, ord *order) bool {
-	p.loop.Post(func(now time.Duration) {
-		if p.own.orders[id] == ord { // else it was dropped while it was dialed
-			p.engine.CancelReady(now, id)
-		}
-	})
+	p.loop.Post(func(now time.Duration) { p.engine.CancelReady(now, id) })
 	select {
 	case write := <-ord.decided:
 		return write
