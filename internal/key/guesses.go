@@ -11,8 +11,8 @@ const (
 	freeGuesses = 20
 	// forgiveAfter takes one failure off an address' account, again and again: what fails no more often is held no longer.
 	forgiveAfter = time.Second
-	// mostFailures is as far as an account goes: clients behind the same address as a guesser are to wait for its last failure
-	// for a minute, not for hours.
+	// mostFailures is as far as an account goes: the late cancels of clients behind a guesser's address are held until a
+	// minute after its last failure, not for hours.
 	mostFailures = freeGuesses + 60
 	// firstHold is for the first failure beyond, twice that for each one more.
 	firstHold = 100 * time.Millisecond

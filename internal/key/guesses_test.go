@@ -55,7 +55,7 @@ func TestGuessesSlowDown(t *testing.T) {
 	}
 }
 
-// However many have failed, who fails a minute later is as free as before.
+// However many have failed, one that fails a minute later is not held.
 func TestGuessesAreForgotten(t *testing.T) {
 	var g Guesses[int]
 	for range 10_000 {
