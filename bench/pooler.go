@@ -17,6 +17,7 @@ type pooler struct {
 	programs []string // under which it is looked for otherwise
 	// command writes its files and says what it is called with. An error that is an unable says what it can't do here.
 	command func(s *stage, port int, version string) (args []string, err error)
+	note    string // what a reader of its figures must know
 }
 
 // unable is why a pooler is left out of a part.
@@ -26,10 +27,10 @@ func (u unable) Error() string { return string(u) }
 
 // poolers are those that are known, in the order of the tables.
 var poolers = []pooler{
-	{"pgbouncer", "PGBOUNCER", []string{"pgbouncer", "/usr/sbin/pgbouncer"}, pgbouncer},
-	{"pgpool", "PGPOOL", []string{"pgpool", "/usr/sbin/pgpool"}, pgpool},
-	{"odyssey", "ODYSSEY", []string{"odyssey", "/usr/sbin/odyssey"}, odyssey},
-	{"pgagroal", "PGAGROAL", []string{"pgagroal", "/usr/sbin/pgagroal"}, pgagroal},
+	{"pgbouncer", "PGBOUNCER", []string{"pgbouncer", "/usr/sbin/pgbouncer"}, pgbouncer, ""},
+	{"pgpool", "PGPOOL", []string{"pgpool", "/usr/sbin/pgpool"}, pgpool, "has a process and a server for each client"},
+	{"odyssey", "ODYSSEY", []string{"odyssey", "/usr/sbin/odyssey"}, odyssey, "logs neither sessions nor queries nor statistics"},
+	{"pgagroal", "PGAGROAL", []string{"pgagroal", "/usr/sbin/pgagroal"}, pgagroal, "leases a server for as long as its client stays, has one for each client, and logs nothing below a warning"},
 }
 
 // find says where a program is; empty where it isn't.

@@ -150,16 +150,20 @@ func (r *result) rowsFor(part, trial string) []line {
 // heading says what was measured, where.
 func (r *result) heading() []string {
 	who := []string{"PostgreSQL " + r.PostgreSQL}
+	var notes []string
 	for _, p := range poolers {
 		if v := r.Versions[p.name]; v != "" {
 			who = append(who, p.name+" "+v)
+			if p.note != "" {
+				notes = append(notes, p.name+" "+p.note)
+			}
 		}
 	}
-	return []string{
+	return append([]string{
 		strings.Join(who, ", ") + "; a pool of " + itoa(r.PoolSize) + " in transaction mode, where nothing else is said",
 		fmt.Sprintf("%s; load average %s before, %s after; %s, %.0f s", r.Machine, r.LoadBefore, r.LoadAfter, r.Began.Format(time.DateOnly), r.Took),
 		fmt.Sprintf("median (lowest-highest) of %d interleaved rounds, at least %.1f s each; ratios are of the two in one round", r.Pairs, r.Seconds),
-	}
+	}, notes...)
 }
 
 // table shows the medians, and in brackets the lowest and the highest.

@@ -234,3 +234,13 @@ func TestCommands(t *testing.T) {
 		}
 	}
 }
+
+// Who is measured differently is told of where it was measured.
+func TestHeadingNotesDifferences(t *testing.T) {
+	r := &result{}
+	r.Versions = map[string]string{"pgbouncer": "1.18.0", "pgagroal": "1.6.0"}
+	said := strings.Join(r.heading(), "\n")
+	if !strings.Contains(said, "pgagroal leases a server for as long as its client stays") || strings.Contains(said, "odyssey") {
+		t.Error(said)
+	}
+}
