@@ -135,7 +135,8 @@ func TestClusterInClear(t *testing.T) {
 	k.node[1].AwaitLog(`outcome=forwarded .* owner=2 there=forwarded`)
 }
 
-// A link that is cut again and again, with requests on it, loses none.
+// A link that is cut again and again, with requests on it, loses none. Each other time the wire lets the request through and
+// no answer back, so that it is certain that the cut met it.
 func TestClusterLinkIsCut(t *testing.T) {
 	t.Parallel()
 	k := newCluster(t)
@@ -149,13 +150,32 @@ func TestClusterLinkIsCut(t *testing.T) {
 		r := k.sleeper(2, []uint32{fake.V30, fake.V32}[n%2])
 		until(t, "it runs", func() bool { return active(t, k.c, "pid <> pg_backend_pid()", "pg_sleep(600)") })
 		done := make(chan struct{})
+		answered := n%2 == 1
+		if !answered {
+			w.holdAnswers()
+		}
 		go func() { k.cancelQuietly(1, r); close(done) }()
+		if !answered {
+			k.ended(r)
+			select {
+			case <-done:
+				t.Error("the connection was closed before there could be an answer")
+			default:
+			}
+		}
 		w.cut()
-		k.ended(r)
+		if answered {
+			k.ended(r)
+		}
 		<-done
 		r.Close()
 	}
-	if outcomes, _ := outcomesIn(k.node[1].Log()); outcomes["failed"] > 0 {
+	var outcomes map[string]int
+	until(t, "an outcome in the log for each", func() bool {
+		outcomes, _ = outcomesIn(k.node[1].Log())
+		return outcomes["forwarded"]+outcomes["failed"] >= 20
+	})
+	if outcomes["failed"] > 0 {
 		t.Errorf("outcomes %v", outcomes)
 	}
 }
@@ -174,7 +194,9 @@ func (k *cluster) cancelQuietly(node int, r *rider) {
 type cutWire struct {
 	ln    net.Listener
 	mu    sync.Mutex
+	cond  sync.Cond
 	conns []net.Conn
+	held  bool // nothing passes back
 }
 
 func newCutWire(t *testing.T, to string) *cutWire {
@@ -184,6 +206,7 @@ func newCutWire(t *testing.T, to string) *cutWire {
 		t.Fatal(err)
 	}
 	w := &cutWire{ln: ln}
+	w.cond.L = &w.mu
 	go func() {
 		for {
 			near, err := ln.Accept()
@@ -198,12 +221,14 @@ func newCutWire(t *testing.T, to string) *cutWire {
 			w.mu.Lock()
 			w.conns = append(w.conns, near, far)
 			w.mu.Unlock()
-			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
-				go func() {
-					_, _ = io.Copy(way[0], way[1])
-					way[0].Close()
-				}()
-			}
+			go func() {
+				_, _ = io.Copy(far, near)
+				far.Close()
+			}()
+			go func() {
+				_, _ = io.Copy(answers{w, near}, far)
+				near.Close()
+			}()
 		}
 	}()
 	t.Cleanup(func() {
@@ -213,11 +238,35 @@ func newCutWire(t *testing.T, to string) *cutWire {
 	return w
 }
 
+// answers is what goes back over a wire.
+type answers struct {
+	w *cutWire
+	net.Conn
+}
+
+// Write waits while answers are held.
+func (a answers) Write(p []byte) (int, error) {
+	a.w.mu.Lock()
+	for a.w.held {
+		a.w.cond.Wait()
+	}
+	a.w.mu.Unlock()
+	return a.Conn.Write(p)
+}
+
+// holdAnswers has nothing pass back until the next cut, which loses it.
+func (w *cutWire) holdAnswers() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = true
+}
+
 func (w *cutWire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, nc := range w.conns {
 		nc.Close()
 	}
-	w.conns = nil
+	w.conns, w.held = nil, false
+	w.cond.Broadcast()
 }
