@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cancello/internal/wire"
 )
 
 // stranger dials e's listener as a node would, with any hello that make makes of the session's binding.
@@ -381,6 +383,36 @@ func TestSilentConnections(t *testing.T) {
 	defer b.unproven.mu.Unlock()
 	if n := b.unproven.queue.Len(); n > maxUnproven {
 		t.Errorf("%d of them", n)
+	}
+}
+
+// Requests in clear that are not let go are among them: the oldest one's connection is closed for one more.
+func TestPlainRequestsThatStay(t *testing.T) {
+	t.Parallel()
+	b := newEnd(t, 2, oneSecret)
+	b.peers(unreachable(1))
+	var conns []net.Conn
+	for n := range maxUnproven + 5 {
+		nc, err := net.Dial("tcp", b.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := nc.Write(wire.AppendCancelRequest(nil, uint32(n), []byte("a key"))); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-b.plain:
+		case <-time.After(patience):
+			t.Fatalf("request %d is not heard", n)
+		}
+		conns = append(conns, nc)
+	}
+	for n, nc := range conns[:5] {
+		nc.SetReadDeadline(time.Now().Add(patience))
+		if _, err := nc.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("connection %d, whose place is another one's: %v", n, err)
+		}
 	}
 }
 

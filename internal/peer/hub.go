@@ -36,13 +36,20 @@ type Config struct {
 	Timeout time.Duration // cancel_timeout
 }
 
-// Descriptors is how many open files links to these peers need at most: for each one that is up and one that takes its place,
-// some for CancelRequests that go in clear, and those that have not proved to be a node's.
+const (
+	// maxAsks is how many requests for one peer may be under way at a time.
+	maxAsks = 100
+	// perPeer is the descriptors for each: of clients whose requests are under way, and of as many that go in clear; of the
+	// link, and those that take its place or had it.
+	perPeer = 2*maxAsks + 8
+)
+
+// Descriptors is how many open files these peers need at most: for each, and for those that have not proved to be a node's.
 func Descriptors(peers []config.Peer) uint64 {
 	if len(peers) == 0 {
 		return 0
 	}
-	return uint64(len(peers))*8 + maxUnproven + 1
+	return uint64(len(peers))*perPeer + maxUnproven + 1
 }
 
 // Hub is this process's end of all links. Create it with New; Configure and Listen may follow; end it with Stop.
@@ -130,6 +137,7 @@ func (h *Hub) Configure(c Config) {
 	rc := relay.Config{Node: h.set.Node, Timeout: c.Timeout}
 	for _, p := range c.Peers {
 		nodes[p.Number()] = true
+		rc.MaxAsks = maxAsks // without peers they are of this node's processes alone, for which the proxy has descriptors
 		rc.Peers = append(rc.Peers, relay.Peer{Node: p.Number(), Plain: fallback(p.Mode)})
 	}
 	h.live.Store(&c)

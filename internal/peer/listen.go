@@ -78,20 +78,20 @@ func (h *Hub) accept(ln net.Listener) {
 
 // receive is the life of one accepted connection.
 func (h *Hub) receive(nc net.Conn) {
-	place := h.unproven.enter(nc)
 	nc.SetDeadline(time.Now().Add(helloTime))
+	place := h.unproven.enter(h.ctx, nc)
 	unbind := context.AfterFunc(h.ctx, func() { nc.SetDeadline(longAgo) })
 	r := bufio.NewReader(nc)
 	first, err := r.Peek(1)
 	switch {
 	case err != nil:
 	case first[0] != recordHandshake:
-		h.receivePlain(nc, r, place)
+		h.receivePlain(place.ctx, nc, r)
 	default:
 		var s *session
 		s, err = h.answer(buffered{nc, r})
-		h.unproven.leave(place)
 		if err == nil {
+			h.unproven.leave(place)
 			unbind()
 			s.run()
 			s.hangUp()
@@ -101,9 +101,9 @@ func (h *Hub) receive(nc net.Conn) {
 			h.set.Emit(event.PeerRefused{Remote: nc.RemoteAddr().String(), Reason: why(err)})
 		}
 	}
-	h.unproven.leave(place)
 	unbind()
-	hangUp(h.ctx, nc)
+	hangUp(place.ctx, nc)
+	h.unproven.leave(place)
 }
 
 // recordHandshake is the first byte of a TLS connection, and none of a CancelRequest.
@@ -143,8 +143,9 @@ func (h *Hub) hear(nc net.Conn, binding []byte, kin bool) (*session, error) {
 	return s, nil
 }
 
-// receivePlain takes a CancelRequest in clear, which is all that may come without TLS.
-func (h *Hub) receivePlain(nc net.Conn, r *bufio.Reader, place *list.Element) {
+// receivePlain takes a CancelRequest in clear, which is all that may come without TLS. It returns when nothing holds the
+// connection any more, or ctx ends.
+func (h *Hub) receivePlain(ctx context.Context, nc net.Conn, r *bufio.Reader) {
 	began := h.set.Now()
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -163,8 +164,7 @@ func (h *Hub) receivePlain(nc net.Conn, r *bufio.Reader, place *list.Element) {
 	case errors.Is(err, wire.ErrMalformedCancel):
 		h.set.Emit(event.CancelSettled{Outcome: event.Malformed, Remote: nc.RemoteAddr().String(), Took: h.set.Now() - began})
 	case err == nil && s.Kind == wire.CancelRequest:
-		h.unproven.leave(place)
-		h.set.Cancel(h.ctx, nc.RemoteAddr().String(), s.PID, s.Key)
+		h.set.Cancel(ctx, nc.RemoteAddr().String(), s.PID, s.Key)
 	}
 }
 
@@ -177,27 +177,40 @@ type buffered struct {
 // Read gives what was read ahead first.
 func (b buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
-// unproven are the connections that have not proved to be a node's, the oldest in front.
+// unproven are the connections that have not proved to be a node's, the oldest in front. Each has its place until it is
+// closed, or has proved itself.
 type unproven struct {
 	mu    sync.Mutex
-	queue list.List // of net.Conn
+	queue list.List // of *place
 }
 
-// enter takes a place, if need be the oldest one's.
-func (u *unproven) enter(nc net.Conn) *list.Element {
+// place is one connection's.
+type place struct {
+	nc   net.Conn
+	at   *list.Element
+	ctx  context.Context // ends when the place is another one's
+	lose context.CancelFunc
+}
+
+// enter takes a place, if need be the oldest one's. What waits at that one's connection ends, and what waits by its ctx.
+func (u *unproven) enter(ctx context.Context, nc net.Conn) *place {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.queue.Len() >= maxUnproven {
 		u.evictOldest()
 	}
-	return u.queue.PushBack(nc)
+	p := &place{nc: nc}
+	p.ctx, p.lose = context.WithCancel(ctx)
+	p.at = u.queue.PushBack(p)
+	return p
 }
 
 // leave gives the place up, if it is still there.
-func (u *unproven) leave(place *list.Element) {
+func (u *unproven) leave(p *place) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.queue.Remove(place)
+	u.queue.Remove(p.at)
+	p.lose()
 }
 
 // evict closes the oldest connection, if there is one.
@@ -209,6 +222,8 @@ func (u *unproven) evict() {
 
 func (u *unproven) evictOldest() {
 	if front := u.queue.Front(); front != nil {
-		u.queue.Remove(front).(net.Conn).SetDeadline(longAgo)
+		p := u.queue.Remove(front).(*place)
+		p.lose()
+		p.nc.SetDeadline(longAgo)
 	}
 }
