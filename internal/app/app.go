@@ -64,6 +64,7 @@ type App struct {
 	life       context.Context // ends with Stop
 	endLife    func()
 	sink       *obs.Sink
+	left       chan struct{} // closed when a drain has seen the last client leave
 	drained    chan struct{}
 	stopAsked  chan struct{}
 	once       struct{ drained, stopped, asked sync.Once }
@@ -97,7 +98,7 @@ func Start(o Options) (*App, error) {
 
 	a := &App{
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), own: secret(32), config: o.Config,
-		sink: obs.New(o.Log), drained: make(chan struct{}), stopAsked: make(chan struct{}),
+		sink: obs.New(o.Log), left: make(chan struct{}), drained: make(chan struct{}), stopAsked: make(chan struct{}),
 	}
 	a.life, a.endLife = context.WithCancel(context.Background())
 	incarnation := [4]byte(secret(4))
@@ -152,7 +153,18 @@ func Start(o Options) (*App, error) {
 		return nil, err
 	}
 	a.sampling.Go(func() { console.Sample(a.life) })
+	a.sampling.Go(a.conclude)
 	return a, nil
+}
+
+// conclude ends a drain, once the last client has left: not on the loop, which has outcomes to tell.
+func (a *App) conclude() {
+	select {
+	case <-a.left:
+		a.tellKin()
+		close(a.drained)
+	case <-a.life.Done():
+	}
 }
 
 // emit passes an event to all who want it.
@@ -165,12 +177,7 @@ func (a *App) emit(e event.Event, watch func(event.Event)) {
 		watch(e)
 	}
 	if _, ok := e.(event.Drained); ok {
-		a.once.drained.Do(func() {
-			a.sampling.Go(func() { // not on the loop, which has outcomes to tell
-				a.tellKin()
-				close(a.drained)
-			})
-		})
+		a.once.drained.Do(func() { close(a.left) })
 	}
 }
 
