@@ -14,6 +14,8 @@ import (
 const (
 	// kinPause is between two tries to have a link to a process that is still there.
 	kinPause = 100 * time.Millisecond
+	// kinPauseMax is how long that is at most: it doubles from failure to failure.
+	kinPauseMax = time.Second
 	// kinLook is how often it is looked whether the links are there.
 	kinLook = time.Millisecond
 )
@@ -69,20 +71,23 @@ func (s *succession) present() (n int) {
 
 // keepLink keeps a link to a process as long as that is there, and tells why it can't be had.
 func (a *App) keepLink(s *takeover.Session, last *atomic.Pointer[error]) {
-	for {
+	for pause := kinPause; ; {
 		ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
 		nc, err := s.Link(ctx)
 		cancel()
 		if err == nil {
 			err = a.hub.Kin(nc, true)
 		}
-		if err != nil {
+		if err == nil {
+			pause = kinPause
+		} else {
 			last.Store(&err)
 		}
 		select {
 		case <-s.Ended():
 			return
-		case <-time.After(kinPause):
+		case <-time.After(pause):
+			pause = min(2*pause, kinPauseMax)
 		}
 	}
 }
@@ -90,16 +95,35 @@ func (a *App) keepLink(s *takeover.Session, last *atomic.Pointer[error]) {
 // Link takes a link for cancels to a process that comes after this one.
 func (h host) Link(to takeover.Identity, nc net.Conn) {
 	h.a.succession.ending.Go(func() {
-		if err := h.a.hub.Kin(nc, false); err != nil {
-			h.a.log.Warn("takeover: no link for cancels", "process", to.PID, "reason", err.Error())
-		}
+		h.a.linkEnded(to, h.a.hub.Kin(nc, false))
 	})
 }
 
-// tellKin has those be told of their outcomes who passed cancels on to this process, which is about to end.
+// linkEnded logs why there is no link for cancels to a process that comes after this one, each reason once: that process
+// tries again and again.
+func (a *App) linkEnded(to takeover.Identity, err error) {
+	s := &a.succession
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noLink == nil {
+		s.noLink = map[takeover.Identity]string{}
+	}
+	if err == nil {
+		delete(s.noLink, to)
+		return
+	}
+	if why := err.Error(); s.noLink[to] != why {
+		s.noLink[to] = why
+		a.log.Warn("takeover: no link for cancels", "process", to.PID, "reason", why)
+	}
+}
+
+// tellKin has those be told of their outcomes who passed cancels on to this process, which is about to end, and has what was
+// read here for others reach them.
 func (a *App) tellKin() {
 	ctx, cancel := context.WithTimeout(a.life, a.configInForce().Cancel.Timeout)
 	defer cancel()
+	a.proxy.AwaitCancels(ctx) // first: what they pass on is the hub's then
 	a.hub.TellAll(ctx)
 }
 

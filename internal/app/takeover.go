@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,9 @@ type succession struct {
 	mu     sync.Mutex
 	before []*takeover.Session // with those that came before and still have clients, the latest first
 	ending sync.WaitGroup
+	noLink map[takeover.Identity]string // to those that come after: why, as it was logged last
+
+	clients atomic.Int64 // as the successor was told
 }
 
 // claim asks the running process for what it has, where that is wanted and one is running. Nothing changes there yet.
@@ -269,13 +273,13 @@ func (h host) Yield(to takeover.Identity, taken []bool, pass func(socket int, nc
 	a.succession.to <- to
 }
 
-// Clients is how many are left.
+// Clients is how many are left; where that cannot be had, how many there were the last time.
 func (h host) Clients() int {
 	ctx, cancel := context.WithTimeout(context.Background(), takeoverTime)
 	defer cancel()
-	all, err := ask(ctx, h.a, h.a.engine.Clients)
-	if err != nil {
-		return 0
+	clients := &h.a.succession.clients
+	if n, err := ask(ctx, h.a, h.a.engine.ClientCount); err == nil {
+		clients.Store(int64(n))
 	}
-	return len(all)
+	return int(clients.Load())
 }

@@ -131,6 +131,9 @@ func (s *server) state(e *Engine) string {
 	return "tested"
 }
 
+// ClientCount is how many Clients would list.
+func (e *Engine) ClientCount(time.Duration) int { return e.clients }
+
 // Clients lists the clients that have a connection, in the order of their slots.
 func (e *Engine) Clients(now time.Duration) []event.ClientState {
 	e.now = now

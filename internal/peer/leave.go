@@ -8,8 +8,8 @@ import (
 // tellLook is how often it is looked whether all have been told.
 const tellLook = 5 * time.Millisecond
 
-// TellAll waits until all who passed a request on to this process have its outcome, or ctx ends: whoever ends before leaves
-// them with a link that broke.
+// TellAll waits until all who passed a request on to this process have its outcome, and all that this one passed on has one,
+// or ctx ends: whoever ends before leaves them with a link that broke.
 func (h *Hub) TellAll(ctx context.Context) {
 	look := time.NewTicker(tellLook)
 	defer look.Stop()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"time"
 
 	"cancello/internal/config"
@@ -11,18 +12,33 @@ import (
 )
 
 // cancel carries a CancelRequest out and waits until the client's connection may be closed. Nothing is ever sent on it
-// (protocol-flow-canceling-requests).
-func (v *visit) cancel(s wire.Startup) {
+// (protocol-flow-canceling-requests). It tells whether the request was nobody's and may have been a guess.
+func (v *visit) cancel(s wire.Startup) (guess bool) {
 	p := v.p
 	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
 	if p.guestHere(r, v.began) {
-		return
+		return false
 	}
 	if _, _, ours := key.Split(s.PID); !ours && v.foreign(s) {
-		return
+		return false
 	}
-	if p.carryOut(p.ctx, r, v.began, false) {
-		v.hold()
+	return p.carryOut(p.ctx, r, v.began, false)
+}
+
+// cancelLook is how often it is looked whether cancels are carried out.
+const cancelLook = 5 * time.Millisecond
+
+// AwaitCancels waits until none that was read is being carried out here any more, or ctx ends: those for other processes
+// have nobody else who waits for them when the last client has left.
+func (p *Proxy) AwaitCancels(ctx context.Context) {
+	look := time.NewTicker(cancelLook)
+	defer look.Stop()
+	for p.carrying.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

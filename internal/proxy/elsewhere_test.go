@@ -133,3 +133,44 @@ func TestJudgeForAnother(t *testing.T) {
 		t.Errorf("told here: %v", got)
 	}
 }
+
+// blocked is Elsewhere that holds who asks.
+type blocked struct {
+	*others
+	free chan struct{}
+}
+
+func (b blocked) Ask(ctx context.Context, t engine.Ticket, r engine.CancelRequest, node uint16) {
+	b.others.Ask(ctx, t, r, node)
+	<-b.free
+}
+
+// What was read for another process is waited for.
+func TestAwaitCancels(t *testing.T) {
+	o := blocked{&others{nodes: []uint16{7}, heard: make(chan string, 10)}, make(chan struct{})}
+	w := start(t, newScript(), func(set *Settings) { set.Elsewhere = o })
+	w.AwaitCancels(t.Context()) // there is none
+	pid, k := key.NewMinter(7, [4]byte{1}, []byte("the secret of a test's own keys!")).Mint(fake.V32, 3, [12]byte{1})
+	c := fake.Dial(t, w.addr())
+	c.Put(fake.Cancel(pid, k))
+	next(t, o.heard, "that it is asked for")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	w.AwaitCancels(ended) // it is not waited for longer than wanted
+	if n := w.carrying.Load(); n != 1 {
+		t.Errorf("%d are being carried out", n)
+	}
+	waited := make(chan struct{})
+	go func() {
+		w.AwaitCancels(t.Context())
+		close(waited)
+	}()
+	select {
+	case <-waited:
+		t.Error("not waited for")
+	case <-time.After(20 * time.Millisecond): // it is not to happen, however long that takes
+	}
+	close(o.free)
+	<-waited
+	c.WantEOF()
+}

@@ -64,6 +64,7 @@ type Proxy struct {
 	draining  atomic.Bool
 	loggingIn atomic.Int64 // clients between startup packet and hand-over
 	ids       atomic.Uint64
+	carrying  atomic.Int64 // visits that carry a CancelRequest out
 	onWire    onWire
 	derived   derivedRing // of clients
 	loginKeys loginRing   // for servers

@@ -84,8 +84,13 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 		v.refuse(err)
 		v.hangUp()
 	case s.Kind == wire.CancelRequest:
+		p.carrying.Add(1) // before a drain that waits for this visit can go on
 		v.arrived()
-		v.cancel(s)
+		guess := v.cancel(s)
+		p.carrying.Add(-1)
+		if guess {
+			v.hold()
+		}
 		v.part()
 	case !v.stay(s):
 		v.hangUp()

@@ -71,8 +71,14 @@ func (r *Relay) sendKin(a *ask) {
 	}
 }
 
-// AllTold tells whether all have their outcome who passed a request on to us and can still be told.
+// AllTold tells whether all have their outcome who passed a request on to us and can still be told, and all of our clients
+// whose request is passed on.
 func (r *Relay) AllTold() bool {
+	for _, a := range r.line {
+		if !a.over && a.in == nil {
+			return false
+		}
+	}
 	for _, in := range r.guests {
 		if !in.over && slices.ContainsFunc(in.askers, func(o Origin) bool { return r.linkOf(o.Incarnation) != nil }) {
 			return false

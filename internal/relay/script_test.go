@@ -27,6 +27,7 @@ import (
 //	unknown inN, released inN, settled inN OUTCOME        our engine answers
 //	tick D                             time passes; the relay has its Tick where it asked for one
 //	states
+//	all-told                           whether it may end
 //
 // What the relay does is listed in order.
 func TestScripts(t *testing.T) {
@@ -247,6 +248,8 @@ func (w *world) run(td *datadriven.TestData) {
 			s.Since -= time.Hour
 			w.say("%+v", s)
 		}
+	case "all-told":
+		w.say("%t", w.r.AllTold())
 	default:
 		td.Fatalf(w.t, "no such command")
 	}

@@ -23,7 +23,8 @@ type Session struct {
 	c       *net.UnixConn
 	sockets *Sockets
 	pass    atomic.Pointer[passing]
-	answers chan answer
+	links   chan answer
+	yours   chan answer
 	ended   chan struct{}
 	clients atomic.Int64
 }
@@ -77,7 +78,7 @@ func dial(ctx context.Context, path string, what kind, who Identity) (*Session, 
 		return nil, nil, err
 	}
 	c := nc.(*net.UnixConn)
-	s := &Session{c: c, answers: make(chan answer, 4), ended: make(chan struct{})}
+	s := &Session{c: c, links: make(chan answer, 4), yours: make(chan answer, 1), ended: make(chan struct{})}
 	files, err := s.greet(ctx, what, who)
 	if err != nil {
 		c.Close()
@@ -121,14 +122,26 @@ func (s *Session) listen() {
 			s.clients.Store(int64(said.Clients))
 		case passed:
 			s.take(said.Socket, files)
-		case link, yours:
-			select {
-			case s.answers <- answer{said, files}:
+		case link:
+			if put(s.links, answer{said, files}) {
 				continue
-			default: // nobody asked
+			}
+		case yours:
+			if put(s.yours, answer{said, files}) {
+				continue
 			}
 		}
 		closeAll(files)
+	}
+}
+
+// put tells whether there was room: there is none where nobody asked.
+func put(to chan<- answer, a answer) bool {
+	select {
+	case to <- a:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -155,20 +168,15 @@ func (s *Session) take(socket int, files []*os.File) {
 	pass.to(ln, nc)
 }
 
-// await waits for the answer to a question.
-func (s *Session) await(ctx context.Context, want kind) (answer, error) {
-	for {
-		select {
-		case a := <-s.answers:
-			if a.Kind == want {
-				return a, nil
-			}
-			closeAll(a.files)
-		case <-s.ended:
-			return answer{}, errors.New("the running process broke it off")
-		case <-ctx.Done():
-			return answer{}, fmt.Errorf("the running process does not answer: %w", ctx.Err())
-		}
+// await waits for the answer to a question: each kind comes by a channel of its own, so that two may wait at a time.
+func (s *Session) await(ctx context.Context, answers <-chan answer) (answer, error) {
+	select {
+	case a := <-answers:
+		return a, nil
+	case <-s.ended:
+		return answer{}, errors.New("the running process broke it off")
+	case <-ctx.Done():
+		return answer{}, fmt.Errorf("the running process does not answer: %w", ctx.Err())
 	}
 }
 
@@ -177,7 +185,7 @@ func (s *Session) Link(ctx context.Context) (net.Conn, error) {
 	if err := write(s.c, packet{Kind: link}); err != nil {
 		return nil, err
 	}
-	a, err := s.await(ctx, link)
+	a, err := s.await(ctx, s.links)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +202,7 @@ func (s *Session) Go(ctx context.Context) error {
 	if err := write(s.c, packet{Kind: ready, Taken: s.sockets.claimed(len(s.Offer.Sockets))}); err != nil {
 		return err
 	}
-	_, err := s.await(ctx, yours)
+	_, err := s.await(ctx, s.yours)
 	return err
 }
 
@@ -218,7 +226,7 @@ func (s *Session) Close() {
 	s.c.Close()
 	for {
 		select {
-		case a := <-s.answers:
+		case a := <-s.links:
 			closeAll(a.files)
 		default:
 			return

@@ -71,6 +71,16 @@ func (p *Place) limit(c *net.UnixConn, d time.Duration) {
 	}
 }
 
+// say writes within a limit of its own, and leaves that of a read which waits meanwhile as it is.
+func (p *Place) say(c *net.UnixConn, what packet, fds ...int) error {
+	p.mu.Lock()
+	if !p.closed {
+		c.SetWriteDeadline(time.Now().Add(servingTime))
+	}
+	p.mu.Unlock()
+	return write(c, what, fds...)
+}
+
 // move goes from one state to another, and tells why that can't be.
 func (p *Place) move(from, to state) (why string) {
 	p.mu.Lock()
@@ -95,7 +105,7 @@ func (p *Place) claimed(c *net.UnixConn, who Identity) {
 	taken, err := p.untilReady(c, who)
 	if err == nil {
 		p.host.Pause()
-		if err = p.give(c); err != nil {
+		if err = p.give(c, who); err != nil {
 			p.host.Resume()
 			_ = p.point() // it may have led to the other one already
 		}
@@ -113,8 +123,7 @@ func (p *Place) claimed(c *net.UnixConn, who Identity) {
 			return false
 		}
 		defer unix.Close(fd)
-		p.limit(c, servingTime)
-		return write(c, packet{Kind: passed, Socket: socket}, fd) == nil
+		return p.say(c, packet{Kind: passed, Socket: socket}, fd) == nil
 	})
 	p.stay(c, who)
 }
@@ -160,7 +169,7 @@ func (p *Place) untilReady(c *net.UnixConn, who Identity) (taken []bool, err err
 }
 
 // give says that nothing is accepted here any more, and waits until the other process accepts.
-func (p *Place) give(c *net.UnixConn) error {
+func (p *Place) give(c *net.UnixConn, who Identity) error {
 	p.limit(c, servingTime)
 	if err := write(c, packet{Kind: yours}); err != nil {
 		return err
@@ -168,8 +177,13 @@ func (p *Place) give(c *net.UnixConn) error {
 	for {
 		said, files, err := read(c)
 		closeAll(files)
-		if err != nil || said.Kind == serving {
+		switch {
+		case err != nil || said.Kind == serving:
 			return err
+		case said.Kind == link: // one broke since it was ready
+			if err := p.link(c, who); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -187,7 +201,7 @@ func (p *Place) link(c *net.UnixConn, who Identity) error {
 	if err != nil {
 		return err
 	}
-	if err := write(c, packet{Kind: link}, pair[1]); err != nil {
+	if err := p.say(c, packet{Kind: link}, pair[1]); err != nil {
 		nc.Close()
 		return err
 	}
@@ -223,7 +237,7 @@ func (p *Place) count(c *net.UnixConn, stop <-chan struct{}) {
 	for last := -1; ; {
 		if n := p.host.Clients(); n != last {
 			last = n
-			if write(c, packet{Kind: clients, Clients: n}) != nil {
+			if p.say(c, packet{Kind: clients, Clients: n}) != nil {
 				return
 			}
 		}

@@ -228,6 +228,7 @@ func TestTakeover(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.wants("pause")
+	linked(t, s, old) // one may break between ready and serving
 	if err := place2.Point(); err != nil {
 		t.Fatal(err)
 	}
