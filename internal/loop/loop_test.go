@@ -74,7 +74,7 @@ func TestToldBeforeTheWrite(t *testing.T) {
 	})
 	_, p := w.adopt(tcpPair)
 	for range 100 {
-		told = nil
+		w.do(func() { told = nil })
 		asked := w.l.Now()
 		if _, err := p.Write([]byte("x")); err != nil {
 			t.Fatal(err)
