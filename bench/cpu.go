@@ -38,7 +38,10 @@ func cpuTime(pid int) (time.Duration, error) {
 	}
 	for _, child := range children {
 		t, err := cpuTime(child)
-		if err != nil {
+		switch {
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ESRCH), errors.Is(err, os.ErrNotExist):
+			return cpuTime(pid) // it has ended since it was listed, and what it was charged with is its parent's now
+		case err != nil:
 			return 0, err
 		}
 		sum += t
