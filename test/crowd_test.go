@@ -71,31 +71,7 @@ func TestCancelCrowd(t *testing.T) {
 	}
 	until(t, "all sleep", func() bool { return asleep() == fmt.Sprint(crowd) })
 	clients = clients[:crowd-1]
-	var senders sync.WaitGroup
-	errs := make(chan error, len(clients))
-	for _, cl := range clients {
-		senders.Go(func() {
-			nc, err := net.Dial("tcp", g.Addr())
-			if err == nil {
-				defer nc.Close()
-				err = knock(nc, cl.pid, cl.key)
-			}
-			errs <- err
-		})
-	}
-	senders.Wait()
-	for _, cl := range clients {
-		if err := <-errs; err != nil {
-			t.Error(err)
-		}
-		if a, err := cl.until('Z'); err != nil || a.code != "57014" {
-			t.Errorf("%+v %v", a, err)
-		}
-	}
-	until(t, "all outcomes", func() bool {
-		outcomes, _ := outcomesIn(g.Log())
-		return outcomes["cancelled"] == len(clients)
-	})
+	cancelAtOnce(t, g, clients, "cancelled")
 	if got := asleep(); got != "1" {
 		t.Errorf("%s statements run, want the one that was spared", got)
 	}
@@ -182,4 +158,34 @@ func (g *gate) ends(t *testing.T) {
 	if g.err != nil || strings.Contains(g.Log(), "panic") {
 		t.Errorf("Cancello ended: %v", g.err)
 	}
+}
+
+// cancelAtOnce cancels what all clients run at the same moment: each hears of it, and every outcome is the one that is given.
+func cancelAtOnce(t *testing.T, g *gate, clients []*rider, outcome string) {
+	t.Helper()
+	var senders sync.WaitGroup
+	errs := make(chan error, len(clients))
+	for _, cl := range clients {
+		senders.Go(func() {
+			nc, err := net.Dial("tcp", g.Addr())
+			if err == nil {
+				defer nc.Close()
+				err = knock(nc, cl.pid, cl.key)
+			}
+			errs <- err
+		})
+	}
+	senders.Wait()
+	for _, cl := range clients {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+		if a, err := cl.until('Z'); err != nil || a.code != "57014" {
+			t.Errorf("%+v %v", a, err)
+		}
+	}
+	until(t, "all outcomes", func() bool {
+		outcomes, _ := outcomesIn(g.Log())
+		return outcomes[outcome] == len(clients)
+	})
 }

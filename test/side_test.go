@@ -2,10 +2,8 @@ package test
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"cancello/internal/pgtest"
@@ -40,31 +38,7 @@ func TestSidePool(t *testing.T) {
 			until(t, "all sleep", func() bool {
 				return superuser(t, c, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query = '"+sleep+"'") == strconv.Itoa(crowd)
 			})
-			errs := make(chan error, crowd)
-			var senders sync.WaitGroup
-			for _, cl := range clients {
-				senders.Go(func() {
-					nc, err := net.Dial("tcp", g.Addr())
-					if err == nil {
-						defer nc.Close()
-						err = knock(nc, cl.pid, cl.key)
-					}
-					errs <- err
-				})
-			}
-			senders.Wait()
-			for _, cl := range clients {
-				if err := <-errs; err != nil {
-					t.Error(err)
-				}
-				if a, err := cl.until('Z'); err != nil || a.code != "57014" {
-					t.Errorf("%+v %v", a, err)
-				}
-			}
-			until(t, "all outcomes", func() bool {
-				outcomes, _ := outcomesIn(g.Log())
-				return outcomes["sql"] == crowd
-			})
+			cancelAtOnce(t, g, clients, "sql")
 			sides := "SELECT count(*) FROM pg_stat_activity WHERE usename = 'canceller'"
 			if got := superuser(t, c, sides); got != "2" {
 				t.Errorf("%s connections are open over which statements cancelled, want 2", got)
