@@ -53,12 +53,10 @@ type row struct {
 }
 
 // What a driver may say of the case cut: how its statement ended, and the next query, or that one on a new connection. A
-// code is what users go by where the connection goes on; with a connection that is closed many drivers keep only words. What is
-// built on libpq's PQexec keeps those of the close, in clear or over TLS, instead of the server's last: psycopg2 does so on
-// PostgreSQL itself each time that pg_terminate_backend ends its session.
+// code is what users go by where the connection goes on; with a connection that is closed many drivers keep only words.
 var (
 	goneOn = regexp.MustCompile(`^(08007|cancelled) 1$`)
-	closed = regexp.MustCompile(`(?s)^(08007|cancelled|.*outcome is unknown.*|.*closed the connection.*|SSL connection has been closed unexpectedly\s*|CONNECTION_CLOSED|context canceled)( again)? 1$`)
+	closed = regexp.MustCompile(`(?s)^(08007|cancelled|.*outcome is unknown.*|.*closed the connection.*|CONNECTION_CLOSED|context canceled)( again)? 1$`)
 )
 
 // cut takes what a driver says of that case. In session mode the server was the client's session: there is no other way

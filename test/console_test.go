@@ -115,42 +115,6 @@ func TestConsoleCancelsPause(t *testing.T) {
 	}
 }
 
-// The cancel of a client of the console finds it wherever it lands, with a key of either length, over a link or in clear.
-func TestConsoleCancelElsewhere(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []string{"require", "disable"} {
-		k := newCluster(t)
-		k.mode, k.set = mode, []string{"admin_users=root"}
-		k.start(1, 2)
-		k.start(2, 1)
-		if mode == "require" {
-			k.linked(2, 1)
-		}
-		holder := login(t, k.node[1].Addr(), "postgres", "postgres")
-		holder.value("BEGIN")
-		for _, version := range []uint32{fake.V30, fake.V32} {
-			guest, err := ride(k.node[1].Addr(), version, "root", "cancello")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer guest.Close()
-			if err := guest.put(fake.Query("PAUSE")); err != nil {
-				t.Fatal(err)
-			}
-			until(t, "it waits", func() bool {
-				out := pgtest.PSQL(t, pgtest.SystemLibpq, "-A", "-t", "-d", k.node[1].DSN("root", "cancello"), "-c", "SHOW STATE")
-				return strings.Contains(out.Stdout, "paused|yes")
-			})
-			k.cancel(2, guest)
-			k.ended(guest)
-		}
-		k.node[2].AwaitLog(`outcome=forwarded .* owner=1 `)
-		if log := k.node[2].Log(); strings.Contains(log, "outcome=forged") || strings.Contains(log, "outcome=unknown_key") {
-			t.Errorf("%s: node 2 took a key for nobody's:\n%s", mode, log)
-		}
-	}
-}
-
 // DISABLE, ENABLE, SET, RECONNECT and WAIT_CLOSE, RELOAD: by psql, and by pgx in both protocols.
 func TestConsoleCommands(t *testing.T) {
 	for _, libpq := range majors {

@@ -27,6 +27,8 @@ func (c *Console) showPeers(ctx context.Context, t *table) error {
 		}
 		state := "down"
 		switch {
+		case p.Kin && !p.Up:
+			state = "kin down"
 		case p.Kin:
 			state = "kin" // another process of this node
 		case p.Up:

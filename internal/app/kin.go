@@ -50,7 +50,7 @@ func (a *App) linkKin(ctx context.Context) error {
 func (a *App) kin(ctx context.Context) (n int, err error) {
 	states, err := a.hub.States(ctx)
 	for _, p := range states {
-		if p.Kin {
+		if p.Kin && p.Up {
 			n++
 		}
 	}
@@ -76,7 +76,7 @@ func (a *App) keepLink(s *takeover.Session, last *atomic.Pointer[error]) {
 		nc, err := s.Link(ctx)
 		cancel()
 		if err == nil {
-			err = a.hub.Kin(nc, true)
+			err = a.hub.Kin(nc, true, s.Ended())
 		}
 		if err == nil {
 			pause = kinPause
@@ -93,9 +93,9 @@ func (a *App) keepLink(s *takeover.Session, last *atomic.Pointer[error]) {
 }
 
 // Link takes a link for cancels to a process that comes after this one.
-func (h host) Link(to takeover.Identity, nc net.Conn) {
+func (h host) Link(to takeover.Identity, nc net.Conn, gone <-chan struct{}) {
 	h.a.succession.ending.Go(func() {
-		h.a.linkEnded(to, h.a.hub.Kin(nc, false))
+		h.a.linkEnded(to, h.a.hub.Kin(nc, false, gone))
 	})
 }
 

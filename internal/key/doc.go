@@ -17,5 +17,5 @@
 //
 // Who guesses keys is told by Guesses, which decides how long the connection of a failed request is kept.
 //
-// Limits: 1024 nodes, Slots clients of a node, of which those from FirstGuest on are the console's.
+// Limits: 1024 nodes, Slots clients of a node.
 package key

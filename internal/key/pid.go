@@ -9,10 +9,6 @@ const (
 // Slots is how many slots a node has: the clients it can give keys to at the same time.
 const Slots = 1 << slotBits
 
-// FirstGuest is the first of the slots that are kept for clients of the admin console, who are not the engine's. It is above
-// all that max_client_conn may be.
-const FirstGuest = Slots - 1<<15
-
 // Nodes is how many nodes a pid can tell apart.
 const Nodes = 1 << nodeBits
 

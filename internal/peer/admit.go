@@ -16,7 +16,7 @@ const maxSessions = 8
 type node struct {
 	config.Peer
 	stop    context.CancelFunc // of its dialing
-	needed  chan struct{}      // holds one: there is no session any more
+	needed  chan struct{}      // holds one: there is no session any more; for who dials now
 	told    fact               // what was said of it last
 	failure string             // why the last dial failed, or the last session ended; empty: nothing has yet
 }
@@ -37,7 +37,7 @@ func (h *Hub) follow(peers []config.Peer) {
 		listed[p.Number()] = true
 		n := h.own.peers[p.Number()]
 		if n == nil {
-			n = &node{needed: make(chan struct{}, 1)}
+			n = &node{}
 			h.own.peers[p.Number()] = n
 		} else if n.Peer == p {
 			continue
@@ -55,7 +55,9 @@ func (h *Hub) follow(peers []config.Peer) {
 		}
 		var ctx context.Context
 		ctx, n.stop = context.WithCancel(h.ctx)
-		h.running.Go(func() { h.keepDialing(ctx, p, n.needed) })
+		needed := make(chan struct{}, 1) // its own: the one that is to end could take a word that is not for it any more
+		n.needed = needed
+		h.running.Go(func() { h.keepDialing(ctx, p, needed) })
 	}
 	for number, n := range h.own.peers {
 		if listed[number] {
@@ -110,6 +112,8 @@ func (h *Hub) admit(s *session) error {
 func (h *Hub) judge(now time.Duration, s *session) error {
 	n := h.own.peers[s.far.Node]
 	switch {
+	case h.ctx.Err() != nil: // all sessions have been ended
+		return refusal("this node stops")
 	case s.far.Incarnation == h.set.Incarnation:
 		return refusal("that is this very process: correct the peer's address")
 	case s.far.Kin && s.far.Node != h.set.Node:

@@ -77,6 +77,7 @@ type Hub struct {
 		peers    map[uint16]*node
 		tickets  map[relay.Ticket]chan<- struct{}
 		wake     *time.Timer
+		kin      map[uint64]bool // other processes of this node whose end is waited for, by incarnation
 	}
 }
 
@@ -92,6 +93,7 @@ func New(s Settings) (*Hub, error) {
 	h.known.Store(&map[uint16]bool{})
 	h.own.sessions, h.own.peers = map[relay.Link]*session{}, map[uint16]*node{}
 	h.own.tickets = map[relay.Ticket]chan<- struct{}{}
+	h.own.kin = map[uint64]bool{}
 	h.own.wake = time.NewTimer(time.Hour)
 	h.relay = relay.New(outside{h})
 	h.relay.Configure(s.Now(), relay.Config{Node: s.Node, Timeout: time.Minute})
@@ -186,14 +188,16 @@ func (h *Hub) Ask(ctx context.Context, t relay.Ticket, q relay.Request, node uin
 }
 
 // Kin speaks with another process of this node on a connection that nobody else can have, and returns when that has ended.
-// dialed tells whether this process dialed it. The error says why nothing was spoken.
-func (h *Hub) Kin(nc net.Conn, dialed bool) error {
+// dialed tells whether this process dialed it. gone is closed when the process has ended: until then requests that it alone
+// may know wait for a link to it that broke. The error says why nothing was spoken.
+func (h *Hub) Kin(nc net.Conn, dialed bool, gone <-chan struct{}) error {
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(helloTime))
 	defer context.AfterFunc(h.ctx, func() { nc.SetDeadline(longAgo) })()
 	if !dialed {
 		s, err := h.hear(nc, nil, true)
 		if err == nil {
+			h.outlive(s, gone)
 			s.run()
 			s.hangUp()
 		}
@@ -207,9 +211,32 @@ func (h *Hub) Kin(nc net.Conn, dialed bool) error {
 	if err := h.admit(s); err != nil {
 		return err
 	}
+	h.outlive(s, gone)
 	s.run()
 	s.hangUp()
 	return nil
+}
+
+// outlive tells the Relay when the process at the other end has ended: it is told once for each, however many links there
+// are to it one after the other.
+func (h *Hub) outlive(s *session, gone <-chan struct{}) {
+	of := s.far.Incarnation
+	h.do(func(time.Duration) {
+		if h.own.kin[of] {
+			return
+		}
+		h.own.kin[of] = true
+		h.running.Go(func() {
+			select {
+			case <-gone:
+				h.mail.post(func(now time.Duration) {
+					delete(h.own.kin, of)
+					h.relay.KinGone(now, of)
+				})
+			case <-h.ctx.Done():
+			}
+		})
+	})
 }
 
 // Unknown answers Judge: our engine does not know the key.
@@ -227,8 +254,10 @@ func (h *Hub) Settled(t relay.Ticket, e event.CancelSettled) {
 	h.mail.post(func(now time.Duration) { h.relay.Settled(now, t, e) })
 }
 
-// Stop closes everything at once and waits until all goroutines have ended.
+// Stop says farewell to the other processes of this node, closes everything at once and waits until all goroutines have
+// ended.
 func (h *Hub) Stop() {
+	h.do(h.relay.Leave)
 	h.cancel()
 	if h.listener != nil {
 		h.listener.Close()

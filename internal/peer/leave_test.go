@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -12,12 +11,8 @@ import (
 func TestOutcomeBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	older, newer := newEnd(t, 1, oneSecret), newEnd(t, 1, oneSecret)
-	one, two := net.Pipe()
-	go newer.Kin(one, true)
-	go older.Kin(two, false)
-	for !newer.HasKin() {
-		time.Sleep(time.Millisecond) // sleeps: between two looks; the test's own limit ends it
-	}
+	kin(newer, older, nil)
+	newer.kinIs(true, true)
 	newer.ask(1, 1, 9)
 	j := older.asked()
 	told := make(chan struct{})

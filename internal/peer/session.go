@@ -67,7 +67,7 @@ func (s *session) say(m relay.Message) {
 	}
 }
 
-// end closes the session; the first reason counts.
+// end closes the session; the first reason counts, which is never empty.
 func (s *session) end(reason string) {
 	s.mu.Lock()
 	first := s.reason == ""
@@ -91,6 +91,7 @@ func (s *session) run() {
 	select {
 	case <-s.over: // before that
 		s.nc.SetReadDeadline(longAgo)
+		s.nc.SetWriteDeadline(time.Now().Add(lastTime))
 	default:
 	}
 	defer context.AfterFunc(s.h.ctx, func() { s.end("this node stops") })()
@@ -116,20 +117,21 @@ func hangUp(ctx context.Context, nc net.Conn) {
 func (s *session) write() {
 	var spare []byte
 	for {
+		over := false
 		select {
 		case <-s.more:
 		case <-s.over:
-			return
+			over = true
 		}
 		s.mu.Lock()
 		p := s.queue
 		s.queue = spare[:0]
+		if s.reason == "" { // else the deadline of the end must stand
+			s.nc.SetWriteDeadline(time.Now().Add(writeTime))
+		}
 		s.mu.Unlock()
-		s.nc.SetWriteDeadline(time.Now().Add(writeTime))
-		select {
-		case <-s.over: // whose deadline must stand
+		if over && len(p) == 0 {
 			return
-		default:
 		}
 		if _, err := s.nc.Write(p); err != nil {
 			s.end(why(err))

@@ -42,8 +42,8 @@ func (p *Proxy) AwaitCancels(ctx context.Context) {
 	}
 }
 
-// guestHere carries a request out if it is for a guest of the console, which the engine knows nothing of; false: it is for
-// none of them.
+// guestHere carries a request out if it is for a guest of the console, whose pid may look like a foreign server's; false: it
+// is for none of them.
 func (p *Proxy) guestHere(r engine.CancelRequest, began time.Time) bool {
 	settled, known := p.cancelGuest(r)
 	if known {

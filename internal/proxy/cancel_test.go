@@ -150,8 +150,7 @@ func TestGuestsCancelIsNotForwarded(t *testing.T) {
 		d.Host, d.Port, d.Keys = "127.0.0.1", srv.Port(), config.Give(config.KeysUpstream)
 		s.Elsewhere = o
 	})
-	k := w.guests.enter(testMinter, "ann", fake.V30)
-	pid := k.pid
+	pid, k := w.guests.enter("ann", false)
 	waits := 0
 	w.guests.onCancel(k, func() bool { waits--; return waits >= 0 })
 	for name, send := range map[string]func(){
@@ -176,9 +175,9 @@ func TestGuestsCancelIsNotForwarded(t *testing.T) {
 		t.Errorf("%d connections to the server, and %d requests that the engine judges", n, len(w.cancels))
 	}
 	foreign := []byte{1, 2, 3, 4}
-	fake.SendCancel(t, w.addr(), 4711, foreign)
+	fake.SendCancel(t, w.addr(), pid, foreign)
 	srv.Await(t, "what is no guest's", func() bool { return len(srv.Cancels()) == 1 })
-	if c := srv.Cancels()[0]; c.PID != 4711 || !bytes.Equal(c.Key, foreign) {
+	if c := srv.Cancels()[0]; c.PID != pid || !bytes.Equal(c.Key, foreign) {
 		t.Errorf("the server got pid %d", c.PID)
 	}
 }

@@ -33,10 +33,10 @@ func (v *visit) welcome() {
 	if v.p.ctx.Err() != nil {
 		v.nc.SetDeadline(longAgo)
 	}
-	k := v.p.guests.enter(v.p.keys.Load(), v.guest.User, v.version)
-	defer v.p.guests.leave(k)
+	pid, k := v.p.guests.enter(v.guest.User, v.long)
+	defer v.p.guests.leave(pid)
 	g := *v.guest
-	g.PID, g.Key, g.OnCancel = k.pid, k.key, func(end func() bool) { v.p.guests.onCancel(k, end) }
+	g.PID, g.Key, g.OnCancel = pid, k.key, func(end func() bool) { v.p.guests.onCancel(k, end) }
 	v.p.set.Console(v.p.ctx, buffered{v.nc, v.r}, g)
 	v.nc.SetDeadline(time.Now().Add(lingerTime))
 }

@@ -1,14 +1,18 @@
 package proxy
 
 import (
+	"crypto/subtle"
 	"sync"
-
-	"cancello/internal/key"
-	"cancello/internal/wire"
 )
 
-// guests are those who speak with the console, by their slots: a cancel of theirs is for the console. They have keys as all
-// clients do, so that another process knows whose they are.
+// The pids of the console's guests: out of the range of those that the engine gives to clients (key.Minter: bit 30), and
+// of a Linux system's.
+const (
+	firstGuest = 1 << 29
+	lastGuest  = firstGuest | 1<<20 - 1
+)
+
+// guests are those who speak with the console, by the pid that each was given: a cancel of theirs is for the console.
 type guests struct {
 	mu   sync.Mutex
 	last uint32
@@ -17,38 +21,37 @@ type guests struct {
 
 type guestKey struct {
 	user string
-	pid  uint32
 	key  []byte      // secret
 	end  func() bool // ends what the console makes the guest wait for
 }
 
 // enter gives a guest a pid and a key, as long as its protocol allows.
-func (g *guests) enter(m *key.Minter, user string, v wire.Version) *guestKey {
-	var fresh [12]byte
-	random(fresh[:])
+func (g *guests) enter(user string, long bool) (pid uint32, k *guestKey) {
+	k = &guestKey{user: user, key: make([]byte, 4)}
+	if long {
+		k.key = make([]byte, 32)
+	}
+	random(k.key)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.of == nil {
 		g.of = map[uint32]*guestKey{}
 	}
 	for {
-		if g.last++; g.last < key.FirstGuest || g.last >= key.Slots {
-			g.last = key.FirstGuest
+		if g.last++; g.last < firstGuest || g.last > lastGuest {
+			g.last = firstGuest
 		}
 		if g.of[g.last] == nil { // there are at most a few
-			k := &guestKey{user: user}
-			k.pid, k.key = m.Mint(v, g.last, fresh)
 			g.of[g.last] = k
-			return k
+			return g.last, k
 		}
 	}
 }
 
-func (g *guests) leave(k *guestKey) {
+func (g *guests) leave(pid uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, slot, _ := key.Split(k.pid)
-	delete(g.of, slot)
+	delete(g.of, pid)
 }
 
 // onCancel says what a cancel for the guest does.
@@ -59,15 +62,14 @@ func (g *guests) onCancel(k *guestKey, end func() bool) {
 }
 
 // cancel ends what the guest with that key waits for, if anything. known is false where there is no such guest.
-func (g *guests) cancel(pid uint32, bears []byte) (user string, ended, known bool) {
-	_, slot, ok := key.Split(pid)
-	if !ok || slot < key.FirstGuest {
+func (g *guests) cancel(pid uint32, key []byte) (user string, ended, known bool) {
+	if pid < firstGuest || pid > lastGuest {
 		return "", false, false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	k := g.of[slot]
-	if k == nil || k.pid != pid || !key.Equal(k.key, bears) {
+	k := g.of[pid]
+	if k == nil || subtle.ConstantTimeCompare(k.key, key) != 1 {
 		return "", false, false
 	}
 	return k.user, k.end != nil && k.end(), true

@@ -55,7 +55,7 @@ func (v *visit) login(s wire.Startup) error {
 		return err
 	}
 	if v.p.wantsConsole(r.Database) {
-		v.version = n.Version
+		v.long = n.Version >= wire.V32
 		v.guest = &Guest{User: r.User, Remote: v.remote, Local: local(v.nc), Proven: v.proven}
 		return nil
 	}

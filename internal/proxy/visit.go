@@ -38,15 +38,15 @@ type visit struct {
 	deadline  time.Time
 	ctx       context.Context // see context
 	cancelled context.CancelFunc
-	short     error        // its descriptor is one of those kept for cancels
-	user      string       // it asks to be, once it has said so
-	database  string       // it asks for
-	told      bool         // its refusal was emitted
-	in        bool         // it counts among those that arrive no more
-	asked     []byte       // the last packet, whole
-	proven    bool         // the client was asked for a proof of who it is
-	version   wire.Version // of a guest
-	guest     *Guest       // it asked for the console, and may speak to it
+	short     error  // its descriptor is one of those kept for cancels
+	user      string // it asks to be, once it has said so
+	database  string // it asks for
+	told      bool   // its refusal was emitted
+	in        bool   // it counts among those that arrive no more
+	asked     []byte // the last packet, whole
+	proven    bool   // the client was asked for a proof of who it is
+	long      bool   // its protocol has long keys
+	guest     *Guest // it asked for the console, and may speak to it
 }
 
 // receive is the life of one accepted connection, on a listener with such keys. What only a login needs, a cancel does

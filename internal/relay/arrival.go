@@ -18,12 +18,20 @@ type arrival struct {
 	until    time.Duration
 	released bool
 	answer   *Settled // nil: not settled yet
+	kept     bool     // all who asked have the answer, but it may come once more, by another way
 	over     bool
+	brokeAt  time.Duration // when a link to one of the askers was lost last
 }
+
+// maxKept is how many requests that all have the answer of are remembered.
+const maxKept = 1000
 
 // asked: the other end of a link passes a request on. One that came before, over a link that broke or by another way, is not
 // judged again.
 func (r *Relay) asked(l *link, m Ask) {
+	if r.leaving && l.far.Kin {
+		return // who asks takes our farewell for the answer
+	}
 	asker := Origin{l.far.Incarnation, m.ID}
 	origin := m.Origin
 	if origin == (Origin{}) {
@@ -63,8 +71,18 @@ func (r *Relay) join(in *arrival, asker Origin, l *link) {
 	if !slices.Contains(in.askers, asker) {
 		in.askers = append(in.askers, asker)
 		r.byAsker[asker] = in
+		if in.kept {
+			in.kept = false
+			r.kept--
+		}
 	}
+	r.inform(in, asker, l)
+}
+
+// inform tells one that asked what is known.
+func (r *Relay) inform(in *arrival, asker Origin, l *link) {
 	switch {
+	case r.bug == BugToldOnce:
 	case in.answer != nil:
 		answer := *in.answer
 		answer.ID = asker.ID
@@ -74,13 +92,33 @@ func (r *Relay) join(in *arrival, asker Origin, l *link) {
 	}
 }
 
+// informAll tells one that has a new link all that may have been lost on another.
+func (r *Relay) informAll(l *link) {
+	for _, in := range r.guests {
+		for _, asker := range in.askers {
+			if !in.over && asker.Incarnation == l.far.Incarnation {
+				r.inform(in, asker, l)
+			}
+		}
+	}
+}
+
+// unasked notes that the link to one that asked is lost.
+func (r *Relay) unasked(incarnation uint64) {
+	for _, in := range r.guests {
+		if slices.ContainsFunc(in.askers, func(o Origin) bool { return o.Incarnation == incarnation }) {
+			in.brokeAt = r.now
+		}
+	}
+}
+
 func (r *Relay) guestsOf(incarnation uint64) int {
 	n := 0
 	if len(r.arrivals) < 2*r.cfg.MaxAsks {
 		return 0 // no need to count
 	}
 	for _, in := range r.guests {
-		if in.Incarnation == incarnation && !in.over {
+		if in.Incarnation == incarnation && !in.over && !in.kept {
 			n++
 		}
 	}
@@ -172,19 +210,26 @@ func (r *Relay) linkOf(incarnation uint64) *link {
 	return nil
 }
 
-// done: one that asked has the outcome. If it is who read the request, nobody will come back for it; if not, that one may.
+// done: one that asked has the outcome. If it is who read the request, nobody will come back for it, unless it had gone to
+// another process of this node as well, which waited for its link to us; if it is not, who read it may.
 func (r *Relay) done(l *link, m Done) {
 	asker := Origin{l.far.Incarnation, m.ID}
 	in := r.byAsker[asker]
 	if in == nil || in.answer == nil {
 		return
 	}
-	if asker != in.Origin {
-		delete(r.byAsker, asker)
-		in.askers = slices.DeleteFunc(in.askers, func(x Origin) bool { return x == asker })
-		return
+	delete(r.byAsker, asker)
+	in.askers = slices.DeleteFunc(in.askers, func(x Origin) bool { return x == asker })
+	switch {
+	case len(in.askers) > 0:
+	case asker == in.Origin && !r.HasKin():
+		r.drop(in)
+	default:
+		in.kept = true
+		if r.kept++; r.kept > maxKept {
+			r.drop(r.guests[slices.IndexFunc(r.guests, func(x *arrival) bool { return x.kept && !x.over })])
+		}
 	}
-	r.drop(in)
 	if len(r.guests) > 64 && len(r.guests) > 2*len(r.arrivals) {
 		r.sweep()
 	}
@@ -193,6 +238,9 @@ func (r *Relay) done(l *link, m Done) {
 // drop forgets a request that is over.
 func (r *Relay) drop(in *arrival) {
 	in.over = true
+	if in.kept {
+		r.kept--
+	}
 	delete(r.arrivals, in.Origin)
 	delete(r.byTicket, in.ticket)
 	for _, asker := range in.askers {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"cancello/internal/event"
@@ -17,15 +18,15 @@ type ask struct {
 	to     *peer    // nil: other processes of this node
 	in     *arrival // it came over a link, and the answer goes back there; nil: it is one of our clients'
 
-	tried []uint64 // incarnations of this node that did not know its key
-	lost  string   // why one of them could not be heard to the end
+	tried []uint64 // incarnations of this node that do not know its key, or have ended
+	lost  string   // why one of those could not be heard to the end
 
-	bucket   *bucket // what a key of four bytes needs a token of; nil: nothing, or it is given back
-	held     bool    // it waits for a token
-	on       *link   // that it was written to
-	written  bool    // to this link, or to one that is gone
-	wrote    uint64  // the incarnation at the other end of that
-	plain    bool    // it went as a plain CancelRequest
+	bucket   *bucket  // what a key of four bytes needs a token of; nil: nothing, or it is given back
+	held     bool     // it waits for a token
+	on       *link    // that it was written to
+	written  bool     // to this link, or to one that is gone
+	wrote    []uint64 // the incarnations at the other end of those
+	plain    bool     // it went as a plain CancelRequest
 	released bool
 	over     bool
 }
@@ -150,7 +151,10 @@ func (r *Relay) write(a *ask, l *link) {
 	if r.bug == BugBeginsIgnored {
 		m.ReadBy = 0
 	}
-	a.on, a.written, a.wrote = l, true, l.far.Incarnation
+	a.on, a.written = l, true
+	if !a.answeredBy(l.far.Incarnation) {
+		a.wrote = append(a.wrote, l.far.Incarnation)
+	}
 	r.out.Say(l.id, m)
 	if r.bug == BugReleaseEarly {
 		r.release(a)
@@ -160,15 +164,9 @@ func (r *Relay) write(a *ask, l *link) {
 // broke: the link that an ask was written to is gone.
 func (r *Relay) broke(a *ask, reason string) {
 	a.on = nil
-	switch {
-	case a.to == nil:
-		if reason != "" {
-			a.lost = reason
-		}
-		r.sendKin(a)
-	case r.bug == BugNoRepeat:
+	if a.to != nil && r.bug == BugNoRepeat {
 		r.fail(a, reason)
-	default:
+	} else {
 		r.send(a)
 	}
 	if !a.over {
@@ -176,13 +174,15 @@ func (r *Relay) broke(a *ask, reason string) {
 	}
 }
 
-// answeredBy says whether an answer over a link is to the ask as it was written last: by the same process, though it may
-// have come by another link, which is not ready yet.
-func (a *ask) answeredBy(l *link) bool { return a != nil && a.written && a.wrote == l.far.Incarnation }
+// answeredBy says whether a process may answer the ask: it was written to it, though the answer may come by another link,
+// which is not ready yet, and after another process has been asked.
+func (a *ask) answeredBy(incarnation uint64) bool {
+	return a != nil && slices.Contains(a.wrote, incarnation)
+}
 
 // ownerReleased: nothing of the request is on the wire any more.
 func (r *Relay) ownerReleased(l *link, m Released) {
-	if a := r.asks[m.ID]; a.answeredBy(l) {
+	if a := r.asks[m.ID]; a.answeredBy(l.far.Incarnation) {
 		r.refund(a)
 		r.release(a)
 	}
@@ -191,12 +191,11 @@ func (r *Relay) ownerReleased(l *link, m Released) {
 // ownerSettled: the owner, or who seemed to be it, tells the outcome.
 func (r *Relay) ownerSettled(l *link, m Settled) {
 	a := r.asks[m.ID]
-	if !a.answeredBy(l) {
+	if !a.answeredBy(l.far.Incarnation) {
 		return
 	}
 	if a.to == nil && m.Outcome == event.UnknownKey {
-		a.on = nil
-		r.sendKin(a)
+		r.unknownTo(a, l.far.Incarnation)
 		return
 	}
 	e := event.CancelSettled{
@@ -273,17 +272,19 @@ func (r *Relay) overdue(a *ask) {
 	}
 	switch {
 	case a.on != nil || a.plain:
-		if r.now >= a.unanswered(r) {
+		if r.now >= a.unanswered(r) && a.to == nil {
+			r.fail(a, "another process of this node gave no answer in time: what came of it is not known")
+		} else if r.now >= a.unanswered(r) {
 			r.fail(a, fmt.Sprintf("node %d gave no answer in time: what came of it is not known", a.node))
 		}
 	case r.now < a.undelivered(r):
 		r.send(a)
 	case a.held:
 		r.throttle(a)
+	case a.to == nil:
+		r.fail(a, r.unheard(a))
 	case a.written:
 		r.fail(a, fmt.Sprintf("the link to node %d broke after the request was written, and did not come back within cancel_timeout: what came of it is not known", a.node))
-	case a.to == nil:
-		r.fail(a, "an earlier process of this node did not answer within cancel_timeout")
 	default:
 		r.fail(a, noLink(a.to)+" within cancel_timeout")
 	}

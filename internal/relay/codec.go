@@ -131,6 +131,8 @@ func Parse(body []byte) (Message, error) {
 		m = s
 	case kindDone:
 		m = Done{r.uint64()}
+	case kindLeaving:
+		m = Leaving{}
 	default:
 		return nil, nil
 	}

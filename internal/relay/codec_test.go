@@ -19,6 +19,7 @@ var samples = []Message{
 	Released{ID: 3},
 	Settled{ID: 4, Outcome: event.Throttled, User: "ann", Database: "shop", Unit: 17, Kind: "query", Sends: 2, Took: time.Second, Reason: "none"},
 	Done{ID: 5},
+	Leaving{},
 }
 
 // golden is what goes over a link, so that two versions of the program understand each other.
@@ -33,6 +34,7 @@ var golden = []string{
 	"\x00\x2f\x05\x00\x00\x00\x00\x00\x00\x00\x04\x0e\x03ann\x04shop\x00\x00\x00\x00\x00\x00\x00\x11\x05query\x02" +
 		"\x00\x00\x00\x00\x3b\x9a\xca\x00\x04none",
 	"\x00\x09\x06\x00\x00\x00\x00\x00\x00\x00\x05",
+	"\x00\x01\x07",
 }
 
 func TestCodec(t *testing.T) {

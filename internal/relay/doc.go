@@ -10,7 +10,8 @@
 // Where to look:
 //   - the shape: relay.go, outside.go; message.go and codec.go (what goes over a link); sabotage.go (bugs on purpose)
 //   - links: link.go; clock.go (what a moment here is on the other end's clock)
-//   - the way out: ask.go (requests of our clients), kin.go (other processes of this node), bucket.go (who may guess how often)
+//   - the way out: ask.go (requests of our clients), kin.go and sibling.go (other processes of this node, and which of them
+//     there are), bucket.go (who may guess how often)
 //   - the way in: arrival.go (requests that others pass on to us)
 //   - for people: state.go
 //

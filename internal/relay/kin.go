@@ -14,14 +14,11 @@ func (r *Relay) AskedHere(now time.Duration, t Ticket, q Request) {
 	r.askKin(t, q, nil)
 }
 
-// HasKin says whether there is another process of this node to ask.
-func (r *Relay) HasKin() bool { return r.kin(nil) != nil }
-
 // askKin asks other processes of this node for one of our clients, or for who passed the request on to us.
 func (r *Relay) askKin(t Ticket, q Request, in *arrival) {
 	a := &ask{ticket: t, req: q, node: r.cfg.Node, in: in}
 	r.self.asked++
-	if r.kin(nil) == nil || r.bug == BugKinNotAsked {
+	if !r.HasKin() || r.bug == BugKinNotAsked {
 		r.nobodys(a, event.CancelSettled{Outcome: event.UnknownKey})
 		return
 	}
@@ -43,44 +40,75 @@ func (r *Relay) nobodys(a *ask, e event.CancelSettled) {
 	r.settleArrival(a.in, e)
 }
 
-// kin is the newest link to another process of this node that has not been tried.
-func (r *Relay) kin(tried []uint64) *link {
+// kin is the newest link to another process of this node that has not answered yet, of those that are ready.
+func (r *Relay) kin(answered []uint64) *link {
 	for i := len(r.links) - 1; i >= 0; i-- {
-		if l := r.links[i]; l.far.Kin && !l.cut && !slices.Contains(tried, l.far.Incarnation) {
+		if l := r.links[i]; l.far.Kin && l.ready() && !l.left && !slices.Contains(answered, l.far.Incarnation) {
 			return l
 		}
 	}
 	return nil
 }
 
-// sendKin asks the next process of this node; if it was the last one, the key is nobody's.
+// sendKin asks the next process of this node; where the link to one is broken it waits for that. If all have answered, the
+// key is nobody's.
 func (r *Relay) sendKin(a *ask) {
-	if a.over || a.held {
+	if l := r.kin(a.tried); l != nil {
+		r.write(a, l)
 		return
 	}
-	l := r.kin(a.tried)
+	waits := slices.ContainsFunc(r.siblings, func(s *sibling) bool { return !slices.Contains(a.tried, s.incarnation) })
 	switch {
-	case l == nil && a.lost != "":
-		r.fail(a, "an earlier process of this node was asked, and its link broke: "+a.lost)
-	case l == nil:
+	case waits: // until it is overdue
+		r.wake(a.due(r))
+	case a.lost != "":
+		r.fail(a, "another process of this node was asked, and ended before it told the outcome: "+a.lost)
+	default:
 		r.traffic(a).answered++
 		r.end(a, event.CancelSettled{Outcome: event.UnknownKey})
-	case l.ready():
-		a.tried = append(a.tried, l.far.Incarnation)
-		r.write(a, l)
 	}
 }
 
-// AllTold tells whether all have their outcome who passed a request on to us and can still be told, and all of our clients
-// whose request is passed on.
-func (r *Relay) AllTold() bool {
+// unknownTo: another process of this node does not know the key of what it was or would be asked.
+func (r *Relay) unknownTo(a *ask, incarnation uint64) {
+	if !slices.Contains(a.tried, incarnation) {
+		a.tried = append(a.tried, incarnation)
+	}
+	if a.on != nil && a.on.far.Incarnation == incarnation {
+		a.on = nil
+	}
+	r.send(a)
+}
+
+// unheard says why a process of this node that may know the key has not told the outcome in time.
+func (r *Relay) unheard(a *ask) string {
+	for _, s := range r.siblings {
+		switch {
+		case slices.Contains(a.tried, s.incarnation) || s.lastError == "":
+		case a.answeredBy(s.incarnation):
+			return "another process of this node was asked, and the link to it broke (" + s.lastError + ") and did not come back within cancel_timeout: what came of it is not known"
+		default:
+			return "another process of this node may have given the key, and the link to it, which broke (" + s.lastError + "), did not come back within cancel_timeout"
+		}
+	}
+	return "another process of this node did not answer within cancel_timeout"
+}
+
+// AllTold tells whether all have their outcome who passed a request on to us and can still be told, also by a link that may
+// come back, and all of our clients whose request is passed on.
+func (r *Relay) AllTold(now time.Duration) bool {
+	r.now = now
 	for _, a := range r.line {
 		if !a.over && a.in == nil {
 			return false
 		}
 	}
 	for _, in := range r.guests {
-		if !in.over && slices.ContainsFunc(in.askers, func(o Origin) bool { return r.linkOf(o.Incarnation) != nil }) {
+		if in.over || len(in.askers) == 0 {
+			continue
+		}
+		mayReturn := in.brokeAt != 0 && now < in.brokeAt+grace
+		if mayReturn || slices.ContainsFunc(in.askers, func(o Origin) bool { return r.linkOf(o.Incarnation) != nil }) {
 			return false
 		}
 	}

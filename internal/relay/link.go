@@ -20,6 +20,7 @@ type link struct {
 	nextPing time.Duration
 	pings    []time.Duration // unanswered, by when they were sent
 	cut      bool            // by us; its end is to be told yet
+	left     bool            // the process at the other end has said that it ends
 }
 
 // ready says that requests may go over it.
@@ -30,15 +31,19 @@ func (r *Relay) LinkUp(now time.Duration, id Link, far Far) {
 	r.now = now
 	l := &link{id: id, far: far, since: now}
 	r.links = append(r.links, l)
+	if far.Kin {
+		r.met(far.Incarnation)
+	}
 	r.ping(l)
+	r.informAll(l)
 	if r.bug == BugGuess {
 		l.clock.add(sample{sent: now, had: now, there: now})
 		r.resume(l)
 	}
 }
 
-// LinkDown: it is gone, for the reason given; none, where the process at the other end has said that it ends, and so has no
-// clients any more. What had been asked over it is asked again when there is another.
+// LinkDown: it is gone, for the reason given. What had been asked over it is asked again when there is another; that a
+// process of this node has ended is said by Leaving, or by KinGone.
 func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
 	r.now = now
 	l := r.link(id)
@@ -67,6 +72,10 @@ func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
 
 // lost notes that a link is no good any more.
 func (r *Relay) lost(l *link, reason string) {
+	r.unasked(l.far.Incarnation)
+	if l.far.Kin {
+		r.kinLost(l.far.Incarnation, reason)
+	}
 	if p := r.peer(l.far.Node); p != nil && !l.far.Kin {
 		p.lastError = reason
 		if !r.linked(l.far.Node) {
@@ -96,6 +105,8 @@ func (r *Relay) Heard(now time.Duration, id Link, m Message) {
 		r.ownerSettled(l, m)
 	case Done:
 		r.done(l, m)
+	case Leaving:
+		r.leaves(l)
 	}
 }
 

@@ -48,6 +48,10 @@ type Settled struct {
 // Done answers Settled: the sender has it, and will not ask again.
 type Done struct{ ID uint64 }
 
+// Leaving: the process ends, and nobody of its clients is left. It is for other processes of its node: what they asked and
+// it has not answered it has not heard.
+type Leaving struct{}
+
 // The kinds, as on the wire.
 const (
 	kindPing byte = 1 + iota
@@ -56,6 +60,7 @@ const (
 	kindReleased
 	kindSettled
 	kindDone
+	kindLeaving
 )
 
 func (Ping) kind() byte     { return kindPing }
@@ -64,3 +69,4 @@ func (Ask) kind() byte      { return kindAsk }
 func (Released) kind() byte { return kindReleased }
 func (Settled) kind() byte  { return kindSettled }
 func (Done) kind() byte     { return kindDone }
+func (Leaving) kind() byte  { return kindLeaving }

@@ -19,6 +19,9 @@ type Relay struct {
 	links []*link // that are up, oldest first
 	self  traffic // with other processes of this node
 
+	siblings []*sibling // other processes of this node, in the order that they were met
+	leaving  bool       // this process ends
+
 	asks   map[uint64]*ask
 	line   []*ask // oldest first; those that are over are taken out now and then
 	plains map[Ticket]*ask
@@ -28,6 +31,7 @@ type Relay struct {
 	byAsker  map[Origin]*arrival // by who asked, and that one's ID
 	byTicket map[Ticket]*arrival
 	guests   []*arrival // oldest first, as line
+	kept     int        // of these
 	lastIn   Ticket
 
 	buckets buckets

@@ -14,6 +14,8 @@ const (
 	BugNoRepeat          // a request whose link broke is not repeated
 	BugNoLimit           // nothing ends the wait for an owner that does not answer
 	BugGuess             // a request goes out before the owner's clock is known, as if it were our own
+	BugKinForgotten      // another process of the owner's node counts as ended when its link breaks
+	BugToldOnce          // an outcome that was lost with a link is not told again
 	BugBeginsIgnored     // the owner is not told by when the request had been read
 )
 

@@ -22,11 +22,13 @@ import (
 //	ask tN node=N [v30] [from=ADDR] [read=D]    a client's request for another node, read so long ago
 //	many N node=N [v30] [from=ADDR]    so many of them, of which the number is told that did not just wait
 //	ask-here tN [v30]                  with a key of ours that our engine does not know
-//	hear lN ping D | ask N [read=D by=D] [local] [origin=INC/N] | released N | settled N OUTCOME [unit=N] | done N
+//	hear lN ping D | ask N [read=D by=D] [local] [origin=INC/N] | released N | settled N OUTCOME [unit=N] | done N | leaving
 //	plain-done tN [FAILURE]
 //	unknown inN, released inN, settled inN OUTCOME        our engine answers
 //	tick D                             time passes; the relay has its Tick where it asked for one
 //	states
+//	kin-gone N                         another process of this node has ended
+//	leave                              this one is about to
 //	all-told                           whether it may end
 //
 // What the relay does is listed in order.
@@ -90,6 +92,8 @@ func (w *world) Say(l Link, m Message) {
 		w.say("l%d <- settled %d: %s%s", l, m.ID, m.Outcome, because(m.Reason))
 	case Done:
 		w.say("l%d <- done %d", l, m.ID)
+	case Leaving:
+		w.say("l%d <- leaving", l)
 	}
 }
 
@@ -249,7 +253,11 @@ func (w *world) run(td *datadriven.TestData) {
 			w.say("%+v", s)
 		}
 	case "all-told":
-		w.say("%t", w.r.AllTold())
+		w.say("%t", w.r.AllTold(w.now))
+	case "kin-gone":
+		w.r.KinGone(w.now, n)
+	case "leave":
+		w.r.Leave(w.now)
 	default:
 		td.Fatalf(w.t, "no such command")
 	}
@@ -258,7 +266,7 @@ func (w *world) run(td *datadriven.TestData) {
 func (w *world) hear(td *datadriven.TestData, l Link) {
 	var m Message
 	n := uint64(0)
-	if td.CmdArgs[1].Key != "ping" {
+	if k := td.CmdArgs[1].Key; k != "ping" && k != "leaving" {
 		n = number(w, td.CmdArgs[2].Key)
 	}
 	switch td.CmdArgs[1].Key {
@@ -283,6 +291,8 @@ func (w *world) hear(td *datadriven.TestData, l Link) {
 		m = s
 	case "done":
 		m = Done{n}
+	case "leaving":
+		m = Leaving{}
 	}
 	w.r.Heard(w.now, l, m)
 }

@@ -15,7 +15,7 @@ type State struct {
 	Open, Asked, Answered, Failed, Throttled, Arrived uint64
 }
 
-// States tells of all peers as configured, then of the other processes of this node, the oldest link first.
+// States tells of all peers as configured, then of the other processes of this node: the oldest link first, then those whose link is broken.
 func (r *Relay) States() []State {
 	var all []State
 	for _, p := range r.peers {
@@ -33,6 +33,11 @@ func (r *Relay) States() []State {
 	for _, l := range r.links {
 		if l.far.Kin && !l.cut {
 			all = append(all, State{Node: l.far.Node, Kin: true, Incarnation: l.far.Incarnation, Up: true, Since: l.since, RoundTrip: l.clock.roundTrip()})
+		}
+	}
+	for _, s := range r.siblings {
+		if r.linkOf(s.incarnation) == nil {
+			all = append(all, State{Node: r.cfg.Node, Kin: true, Since: s.downSince, LastError: s.lastError})
 		}
 	}
 	return all

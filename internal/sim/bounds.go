@@ -133,7 +133,7 @@ func (w *World) checkRetired(k *conn) {
 		w.checkParted(k)
 		return
 	}
-	if !s.clean(k) && !s.gossips() {
+	if !s.clean(k) {
 		w.violate("P8", "%s is told to terminate with something unread or open: last %q %q", k.name(), string(s.lastType), string(s.status))
 		return
 	}

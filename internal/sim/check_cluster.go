@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -170,6 +171,9 @@ func (x *request) checkSettled(p *process, e event.CancelSettled) {
 	c := p.c
 	switch e.Outcome {
 	case event.Forwarded:
+		if e.There == event.Failed && x.owner != e.There && x.mayFail(p) {
+			break // who passed it on to the process that has the key could not
+		}
 		if !x.ownerSettled || x.owner != e.There {
 			c.violate("P3", "request %d is settled as %s at its owner: settled %v, as %s", x.id, e.There, x.ownerSettled, x.owner)
 		}
@@ -195,20 +199,34 @@ func (x *request) gone() bool {
 	return x.home.dead || x.home.ended || c.gone() || c.departed || c.conn == nil || c.conn.over || c.conn.closing
 }
 
+// grace is how long a request waits for a link that broke, where it was not written.
+const grace = 2 * time.Second
+
 // mayFail is true where the way to the owner was not there, for long enough.
 func (x *request) mayFail(p *process) bool {
 	c := p.c
 	if x.home.dead || x.home.ended {
 		return true
 	}
-	if p.node == x.home.node {
-		return false
+	if (x.t.why == wrongKey || x.gone()) && slices.ContainsFunc(c.procs, func(o *process) bool { return o.node == x.home.node && (o.dead || o.ended) }) {
+		return true // that one may have been asked, and nobody else has it
 	}
-	const grace = 2 * time.Second
+	late := c.now-x.readAt >= c.k.timeout-time.Millisecond
+	for _, h := range x.hops { // those of its node wait for each other
+		if late && h.to.node == x.home.node && h.to != x.home && !c.well(h.to, x.home) {
+			return true
+		}
+	}
+	if p.node == x.home.node {
+		return late && !c.well(p, x.home)
+	}
+	if x.ownerSettled && c.now-x.t.settledAt > grace && c.well(p, x.home) {
+		return false // it had all the time to be told
+	}
 	switch {
 	case !c.linked(p, x.home.node, false) && c.now-p.alone[x.home.node] >= grace-time.Millisecond:
 		return true
-	case c.now-x.readAt >= c.k.timeout-time.Millisecond:
+	case late:
 		return !c.linked(p, x.home.node, true) || p.broke[x.home.node] >= x.readAt
 	}
 	return false

@@ -37,6 +37,7 @@ type ClusterKnobs struct {
 	timeout            time.Duration // cancel_timeout, everywhere
 	minDelay, maxDelay time.Duration // of links, one way
 	cuts               float64       // per second: links that break
+	kinCuts            float64       // per second: links between processes of one node that break
 	silent             float64       // of these: one end hears nothing of it
 	outage             time.Duration // until they are back, at most
 	kills              int           // nodes that are killed
@@ -93,6 +94,9 @@ func drawCluster(w *World) ClusterKnobs {
 			k.takeovers = w.pick(1, 3)
 		}
 		k.rotates = w.chance(0.3)
+		if k.takeovers > 0 {
+			k.kinCuts = w.some(0.5, 4)
+		}
 	}
 	return k
 }

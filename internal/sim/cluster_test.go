@@ -63,6 +63,8 @@ func TestClusterBugsAreFound(t *testing.T) {
 			Tune:   func(k *ClusterKnobs) { k.cuts, k.silent, k.outage = 3, 0, time.Second },
 			Member: func(k *Knobs) { k.think, k.longs, k.long = time.Second, 0.8, 2*time.Second },
 		}, "P1"},
+		{"a process of the node counts as ended when its link breaks", ClusterOptions{Bug: relay.BugKinForgotten}, "P2"},
+		{"an outcome that was lost is not told again", ClusterOptions{Bug: relay.BugToldOnce}, "P2"},
 		{"former secret refused", ClusterOptions{Keys: func(now, _ []byte) [][]byte { return [][]byte{now} }}, "P2"},
 	} {
 		t.Run(b.name, func(t *testing.T) {

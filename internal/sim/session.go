@@ -10,6 +10,7 @@ import (
 type session struct {
 	kin  bool
 	cut  bool // nothing gets through any more
+	from time.Duration
 	ends [2]*sessionEnd
 }
 
@@ -27,7 +28,7 @@ type sessionEnd struct {
 
 // bind makes a session between two processes.
 func (c *cluster) bind(a, b *process, kin bool) {
-	s := &session{kin: kin}
+	s := &session{kin: kin, from: c.now}
 	for i, p := range []*process{a, b} {
 		c.last++
 		s.ends[i] = &sessionEnd{s: s, p: p, id: c.last}
@@ -49,7 +50,7 @@ func (c *cluster) bind(a, b *process, kin bool) {
 			e.p.enter(func(now time.Duration) { e.p.r.LinkUp(now, e.id, far) })
 			for _, old := range c.links { // the newer session of two processes wins; one with another process of that node stays
 				for _, x := range old.ends {
-					if old != s && !kin && x.p == e.p && x.far.p == e.far.p {
+					if old != s && x.p == e.p && x.far.p == e.far.p {
 						c.downNow(x, "there is a newer link")
 					}
 				}
@@ -158,7 +159,15 @@ func (c *cluster) cut(s *session) {
 			c.after(c.between(0, 50*time.Millisecond), func() { c.downNow(e, "connection reset by peer") })
 		}
 	}
-	c.connectSoon(a.p.node, b.p.node)
+	if !s.kin {
+		c.connectSoon(a.p.node, b.p.node)
+		return
+	}
+	c.after(c.between(c.k.minDelay, c.k.outage), func() {
+		if !a.p.dead && !a.p.ended && !b.p.dead && !b.p.ended {
+			c.bind(a.p, b.p, true)
+		}
+	})
 }
 
 // cutBy is one end that gives a session up.
@@ -199,6 +208,19 @@ func (c *cluster) linked(p *process, node uint16, working bool) bool {
 			if e.p == p && e.up && !e.down && e.far.p.node == node && !(working && s.cut) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// well is true where nothing has been wrong with the link between two processes for so long that all was said that waited
+// for it.
+func (c *cluster) well(a, b *process) bool {
+	const long = 2 * time.Second
+	for _, s := range c.links {
+		x, y := s.ends[0], s.ends[1]
+		if (x.p == a && y.p == b || x.p == b && y.p == a) && !s.cut && x.up && y.up && c.now-s.from >= long {
+			return true
 		}
 	}
 	return false

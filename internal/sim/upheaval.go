@@ -7,13 +7,19 @@ import (
 
 // startFaults lets things happen to the cluster until it is calm.
 func (c *cluster) startFaults() {
-	c.poisson(c.k.cuts, func() {
-		if s := c.links; len(s) > 0 {
-			if s := s[c.rng.IntN(len(s))]; !s.kin { // a Unix socket doesn't break
-				c.cut(s)
-			}
+	for _, kin := range []bool{false, true} {
+		rate := c.k.cuts
+		if kin {
+			rate = c.k.kinCuts
 		}
-	})
+		c.poisson(rate, func() {
+			if s := c.links; len(s) > 0 {
+				if s := s[c.rng.IntN(len(s))]; s.kin == kin {
+					c.cut(s)
+				}
+			}
+		})
+	}
 	for range c.k.kills {
 		c.after(c.between(0, c.k.horizon), func() { c.kill(uint16(c.rng.IntN(c.k.nodes))) })
 	}
@@ -83,6 +89,7 @@ func (p *process) die() {
 			}
 		}
 	}
+	c.goneSoon(p)
 	for _, x := range c.asked {
 		if x.at == p && x.settledAt == 0 {
 			x.giveUp()
@@ -118,12 +125,25 @@ func (c *cluster) watch(p *process) {
 		return
 	}
 	c.tracef("process %d ends: its last client has left", p.id)
+	p.enter(p.r.Leave)
 	p.ended = true
 	for _, s := range c.links {
 		for _, e := range s.ends {
 			if e.p == p {
-				c.after(c.between(0, time.Millisecond), func() { c.downNow(e.far, "") })
+				c.at(max(c.now, e.far.last)+c.between(0, time.Millisecond), func() { c.downNow(e.far, "it closed the connection") })
 			}
+		}
+	}
+	c.goneSoon(p)
+}
+
+// goneSoon has the other processes of its node hear that one has ended, in any order with the end of their link.
+func (c *cluster) goneSoon(p *process) {
+	for _, x := range c.procs {
+		if x != p && x.node == p.node && !x.dead && !x.ended {
+			c.after(c.between(0, 5*time.Millisecond), func() {
+				x.enter(func(now time.Duration) { x.r.KinGone(now, p.incarnation()) })
+			})
 		}
 	}
 }

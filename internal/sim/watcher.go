@@ -220,10 +220,3 @@ func (s *watcher) rest(k *conn) {
 func (s *watcher) clean(k *conn) bool {
 	return s.in.boundary() && !k.more && (s.lastType == 0 || s.lastType == 'Z' && s.status == 'I')
 }
-
-// gossips is true when a server has answered all that it was asked, in no transaction, and what is unread of it can only be
-// what nobody asked for: nothing is lost if it is closed, though it can't be handed on.
-func (s *watcher) gossips() bool {
-	unasked := s.in.boundary() || bytes.IndexByte([]byte("NAS"), s.in.head[0]) >= 0
-	return unasked && s.lastType == 'Z' && s.status == 'I' && s.answered >= s.asked && !s.open && s.out.boundary()
-}

@@ -21,8 +21,9 @@ type Host interface {
 	// Yield gives the sockets up for good, and drains. What was accepted from one that was taken and has not said a
 	// word is passed on, if pass can.
 	Yield(to Identity, taken []bool, pass func(socket int, nc syscall.Conn) bool)
-	// Link takes a stream for cancels to another process of the node, which is the host's to close.
-	Link(to Identity, nc net.Conn)
+	// Link takes a stream for cancels to another process of the node, which is the host's to close. ended is closed when
+	// that process has ended, or has given up its claim.
+	Link(to Identity, nc net.Conn, ended <-chan struct{})
 	// Clients is how many clients there still are.
 	Clients() int
 }
@@ -40,6 +41,8 @@ func (p *Place) serve(c *net.UnixConn) {
 		p.log.Warn("takeover: refused", "reason", err.Error())
 		return
 	}
+	ended := make(chan struct{})
+	defer close(ended)
 	p.limit(c, helloTime)
 	first, files, err := read(c)
 	closeAll(files)
@@ -50,10 +53,10 @@ func (p *Place) serve(c *net.UnixConn) {
 	case first.Version != version || first.Who == nil:
 		_ = write(c, packet{Kind: refuse, Reason: "the running process does not understand this version of Cancello: restart it instead"})
 	case first.Kind == claim:
-		p.claimed(c, *first.Who)
+		p.claimed(c, *first.Who, ended)
 	case first.Kind == follow:
 		if write(c, packet{Kind: offer, Offer: &Offer{Who: p.who}}) == nil {
-			p.stay(c, *first.Who)
+			p.stay(c, *first.Who, ended)
 		}
 	}
 }
@@ -96,16 +99,16 @@ func (p *Place) move(from, to state) (why string) {
 }
 
 // claimed is a takeover.
-func (p *Place) claimed(c *net.UnixConn, who Identity) {
+func (p *Place) claimed(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 	if why := p.move(present, asked); why != "" {
 		_ = write(c, packet{Kind: refuse, Reason: why})
 		return
 	}
 	p.log.Info("takeover: another process asks for what this one listens on", "process", who.PID)
-	taken, err := p.untilReady(c, who)
+	taken, err := p.untilReady(c, who, ended)
 	if err == nil {
 		p.host.Pause()
-		if err = p.give(c, who); err != nil {
+		if err = p.give(c, who, ended); err != nil {
 			p.host.Resume()
 			_ = p.point() // it may have led to the other one already
 		}
@@ -125,11 +128,11 @@ func (p *Place) claimed(c *net.UnixConn, who Identity) {
 		defer unix.Close(fd)
 		return p.say(c, packet{Kind: passed, Socket: socket}, fd) == nil
 	})
-	p.stay(c, who)
+	p.stay(c, who, ended)
 }
 
 // untilReady offers what there is, until the other process says go.
-func (p *Place) untilReady(c *net.UnixConn, who Identity) (taken []bool, err error) {
+func (p *Place) untilReady(c *net.UnixConn, who Identity, ended <-chan struct{}) (taken []bool, err error) {
 	p.limit(c, readyTime)
 	what, sockets := p.host.Offer()
 	what.Who = p.who
@@ -157,7 +160,7 @@ func (p *Place) untilReady(c *net.UnixConn, who Identity) (taken []bool, err err
 		case err != nil:
 			return nil, err
 		case said.Kind == link:
-			if err := p.link(c, who); err != nil {
+			if err := p.link(c, who, ended); err != nil {
 				return nil, err
 			}
 		case said.Kind == ready:
@@ -169,7 +172,7 @@ func (p *Place) untilReady(c *net.UnixConn, who Identity) (taken []bool, err err
 }
 
 // give says that nothing is accepted here any more, and waits until the other process accepts.
-func (p *Place) give(c *net.UnixConn, who Identity) error {
+func (p *Place) give(c *net.UnixConn, who Identity, ended <-chan struct{}) error {
 	p.limit(c, servingTime)
 	if err := write(c, packet{Kind: yours}); err != nil {
 		return err
@@ -181,7 +184,7 @@ func (p *Place) give(c *net.UnixConn, who Identity) error {
 		case err != nil || said.Kind == serving:
 			return err
 		case said.Kind == link: // one broke since it was ready
-			if err := p.link(c, who); err != nil {
+			if err := p.link(c, who, ended); err != nil {
 				return err
 			}
 		}
@@ -189,7 +192,7 @@ func (p *Place) give(c *net.UnixConn, who Identity) error {
 }
 
 // link makes a stream between the two, and passes one end.
-func (p *Place) link(c *net.UnixConn, who Identity) error {
+func (p *Place) link(c *net.UnixConn, who Identity, ended <-chan struct{}) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -205,26 +208,26 @@ func (p *Place) link(c *net.UnixConn, who Identity) error {
 		nc.Close()
 		return err
 	}
-	p.host.Link(who, nc)
+	p.host.Link(who, nc, ended)
 	return nil
 }
 
 // stay tells a process that came later how many clients are left, and gives it streams, until one of the two ends.
-func (p *Place) stay(c *net.UnixConn, who Identity) {
+func (p *Place) stay(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 	p.limit(c, 0)
-	ended := make(chan struct{})
-	defer func() { <-ended }()
+	counted := make(chan struct{})
+	defer func() { <-counted }()
 	defer c.SetDeadline(longAgo)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
-		defer close(ended)
+		defer close(counted)
 		p.count(c, stop)
 	}()
 	for {
 		said, files, err := read(c)
 		closeAll(files)
-		if err != nil || said.Kind == link && p.link(c, who) != nil {
+		if err != nil || said.Kind == link && p.link(c, who, ended) != nil {
 			return
 		}
 	}

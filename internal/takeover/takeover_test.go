@@ -66,8 +66,8 @@ func (s *service) Yield(to Identity, taken []bool, pass func(int, syscall.Conn) 
 	s.did <- "yield"
 	s.yielded <- taken
 }
-func (s *service) Link(_ Identity, nc net.Conn) { s.links <- nc }
-func (s *service) Clients() int                 { return 7 }
+func (s *service) Link(_ Identity, nc net.Conn, _ <-chan struct{}) { s.links <- nc }
+func (s *service) Clients() int                                    { return 7 }
 
 func (s *service) wants(what string) {
 	s.t.Helper()
