@@ -130,13 +130,13 @@ func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
 
 // admit lets a client in and tells it its settings. Where it holds a server, that is for what it may have sent already.
 func (e *Engine) admit(c *client, told *lease.Settings) {
-	l, own := c.login, hex.EncodeToString(c.asked.Random[12:])
+	l, own := c.login, [8]byte(c.asked.Random[12:])
 	c.login, c.asked, c.wishes = 0, Request{}, nil
 	c.told = c.pool.settings.Intern(told)
 	mode, resets := c.begins()
 	c.start, c.resets, c.held = c.told, resets, false
 	c.pool.tally.Logins++
-	c.sess = session.New(mode, "cancello_"+own)
+	c.sess = session.New(mode, own)
 	c.sess.Prepares(c.pool.library)
 	if c.resets {
 		c.sess.Returns()

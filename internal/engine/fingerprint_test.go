@@ -20,6 +20,7 @@ type fingerprint struct {
 var ignored = map[string]bool{
 	"Engine.cfg": true, "Engine.out": true, "Engine.minter": true, "Engine.tallies": true, "Engine.now": true,
 	"timer.seq": true, "timers.seq": true, "pool.tally": true, "pool.share": true, "client.clock": true, "Settings.params": true,
+	"Library.works": true,
 }
 
 func (f *fingerprint) number(n uint64) {

@@ -135,6 +135,9 @@ func (e *Engine) detach(s *server) {
 	}
 	e.resume(&s.link, pausePeer)
 	e.resume(&c.link, pausePeer)
+	if len(c.orders) == 0 && c.overdue == 0 { // else it may be asked how a unit ended
+		c.sess.Rest()
+	}
 }
 
 // applied: a query of the client's settings was answered. With the last one the client's messages flow.

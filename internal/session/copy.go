@@ -163,14 +163,14 @@ func (s *Session) onlyMaybe() bool {
 
 // Doubtful tells whether nothing is outstanding but a Sync that the server may have swallowed: Probe finds out.
 func (s *Session) Doubtful() bool {
-	return s.doubt && !s.open && !s.probing && s.up.whole() && s.queue.Len() > 0 && s.onlyMaybe()
+	return s.work != nil && s.doubt && !s.open && !s.probing && s.up.whole() && s.queue.Len() > 0 && s.onlyMaybe()
 }
 
 // Probe returns what to ask the server, in doubt and with no cancel on the wire: the closing of a statement that does not
 // exist, whose answer can be told from a ReadyForQuery. A ReadyForQuery in front of CloseComplete answered the client's
 // Sync; the one behind it is swallowed. The bytes hold until the Session's next call.
 func (s *Session) Probe() []byte {
-	s.out = wire.AppendClose(s.out[:0], 'S', s.failName)
+	s.out = wire.AppendClose(s.out[:0], 'S', s.failName())
 	s.out = wire.AppendSync(s.out)
 	s.queue.Push(unit.Close | unit.Ours)
 	s.queue.Push(unit.Sync | unit.Ours)

@@ -9,6 +9,9 @@ type Counts struct {
 
 // TakeCounts is what was counted since it was last asked.
 func (s *Session) TakeCounts() Counts {
+	if s.work == nil {
+		return Counts{}
+	}
 	c := s.counts
 	s.counts = Counts{}
 	return c

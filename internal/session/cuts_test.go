@@ -111,6 +111,8 @@ func (d *desk) pieces(td *datadriven.TestData, b []byte, next func([]byte) int) 
 // outcome is the state without what may honestly depend on the cuts: whether a text that was seen in part may hold a
 // COMMIT.
 func (d *desk) outcome() string {
-	d.s.protected, d.s.opening = span{}, span{}
+	if d.s.work != nil {
+		d.s.protected, d.s.opening = span{}, span{}
+	}
 	return d.state() + fmt.Sprintf(", %d and %d bytes not taken", len(d.pending), len(d.unread))
 }

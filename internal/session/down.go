@@ -38,6 +38,7 @@ const (
 // Down looks at the server's bytes b, which continue where the last call's n ended, and says what becomes of the first n
 // of them.
 func (s *Session) Down(b []byte) (n int, v DownVerdict) {
+	s.wake()
 	s.out = s.out[:0]
 	for n < len(b) {
 		if s.down.rest > 0 {

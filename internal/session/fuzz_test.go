@@ -32,7 +32,7 @@ func FuzzSession(f *testing.F) {
 		if keep {
 			mode = Keep
 		}
-		z := fuzzed{t: t, s: New(mode, "ours"), up: up, down: down, lib: NewLibrary("lib")}
+		z := fuzzed{t: t, s: New(mode, [8]byte{}), up: up, down: down, lib: NewLibrary("lib")}
 		if !keep {
 			z.s.Prepares(z.lib)
 		}
@@ -42,10 +42,10 @@ func FuzzSession(f *testing.F) {
 			if z.s.Ended() > z.s.Begun() {
 				t.Fatalf("%d units ended, %d begun", z.s.Ended(), z.s.Begun())
 			}
-			if z.s.Free() && (z.s.queue.Len() > 0 || z.s.Open() && !z.s.discard) {
+			if z.s.Free() && (z.s.owed() > 0 || z.s.Open() && !z.s.discard) {
 				t.Fatal("free with something outstanding")
 			}
-			if len(z.s.refusals) > z.s.queue.Len() {
+			if z.s.work != nil && len(z.s.refusals) > z.s.owed() {
 				t.Fatal("more refusals than entries that fail")
 			}
 			z.counts()
@@ -65,7 +65,7 @@ func FuzzSession(f *testing.F) {
 // counts: what was sent about names is in the queue, no more and no less, and a server keeps what it may.
 func (z *fuzzed) counts() {
 	changes, failing := 0, 0
-	for i := range z.s.queue.Len() {
+	for i := range z.s.owed() {
 		e := z.s.queue.At(i)
 		if k := e.Kind(); e.Has(unit.Named) && (k == unit.Parse || k == unit.Close) {
 			changes++
@@ -94,6 +94,7 @@ func (z *fuzzed) lease() {
 		z.shelves[z.turn] = NewShelf(z.lib)
 		z.shelves[z.turn].Max = 1 + z.turn
 	}
+	z.s.Rest()
 	z.s.Leased(z.shelves[z.turn])
 }
 
@@ -181,7 +182,7 @@ func (z *fuzzed) pump(free bool) {
 			}
 			return
 		case Begin, Hold:
-			if n != 0 || v == Begin && free || v == Hold && z.s.queue.Len() == 0 {
+			if n != 0 || v == Begin && free || v == Hold && z.s.owed() == 0 {
 				z.t.Fatalf("waits with verdict %d in vain", v)
 			}
 			return

@@ -11,6 +11,7 @@ import (
 // is how much of pending is done with; out goes to the client. What is still missing of a message is dropped when it
 // comes. n is 0 where no unit waits.
 func (s *Session) Unqueue(pending []byte, e sqlstate.Error) (n int, out []byte) {
+	s.wake()
 	s.out = s.out[:0]
 	for all := false; ; {
 		u := unit.Scan(pending[n:], s.boundBegins)
@@ -44,7 +45,7 @@ func (s *Session) boundBegins(name []byte) bool {
 
 // Waits tells what sort of unit waits in pending, which starts at a message.
 func (s *Session) Waits(pending []byte) unit.Kind {
-	if s.open || s.up.rest > 0 {
+	if s.open || s.work != nil && s.up.rest > 0 {
 		return unit.NoUnit
 	}
 	return unit.Scan(pending, nil).Kind
@@ -55,10 +56,12 @@ func (s *Session) RefuseNext(e sqlstate.Error) { s.nextRefusal = &e }
 
 // Terminates tells whether pending, which starts at a message, ends with whole units and a Terminate behind them.
 func (s *Session) Terminates(pending []byte) bool {
-	if s.up.rest > len(pending) {
-		return false
+	if s.work != nil {
+		if s.up.rest > len(pending) {
+			return false
+		}
+		pending = pending[s.up.rest:]
 	}
-	pending = pending[s.up.rest:]
 	for {
 		u := unit.Scan(pending, nil)
 		if u.Kind == unit.NoUnit {
@@ -79,6 +82,7 @@ func (s *Session) Terminates(pending []byte) bool {
 // message was sent in part: then only closing helps. Called again it adds what has become necessary since, such as the
 // end of a COPY whose CopyInResponse came later.
 func (s *Session) Abandon() (out []byte, ok bool) {
+	s.wake()
 	s.out = s.out[:0]
 	s.nextRefusal = nil
 	if !s.up.whole() {
@@ -97,7 +101,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 	case swallowed:
 		// The COPY has failed, or will. The server discards up to a Sync, and has perhaps read the client's as data.
 	case !s.skip && !s.doomed:
-		s.out = wire.AppendParse(s.out, s.failName, unparsable)
+		s.out = wire.AppendParse(s.out, s.failName(), unparsable)
 		s.queue.Push(unit.Parse | unit.Failing)
 		// Only a client that has said Terminate can still hear it, in front of a ReadyForQuery: so not as a FATAL.
 		e := sqlstate.AdminShutdown()
@@ -113,6 +117,7 @@ func (s *Session) Abandon() (out []byte, ok bool) {
 // ServerGone forgets all that was outstanding at a server that died, or was taken away at rest. What is still missing of
 // a message is dropped when it comes.
 func (s *Session) ServerGone() {
+	s.wake()
 	s.queue.Reset()
 	s.refusals, s.nextRefusal = nil, nil
 	s.ended = s.begun

@@ -33,6 +33,7 @@ type Library struct {
 	blind  bool
 	serial uint64
 	clock  uint64
+	works  []*work // that rest, for those to come
 }
 
 // NewLibrary makes an empty one. Every name that its servers know begins with prefix, which nobody must be able to guess:

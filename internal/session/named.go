@@ -12,7 +12,10 @@ import (
 func (s *Session) Prepares(lib *Library) { s.lib = lib }
 
 // Reads says under which settings the server reads a text from now on: all that may change what a statement is.
-func (s *Session) Reads(reading string) { s.reading = reading }
+func (s *Session) Reads(reading string) {
+	s.wake()
+	s.reading = reading
+}
 
 // Statements is the number of the client's named statements.
 func (s *Session) Statements() int {
@@ -28,7 +31,7 @@ func (s *Session) Forget() {
 		s.roll.failed(s.roll.outstanding())
 		s.roll.clear(nil)
 	}
-	s.roll, s.lib, s.shelf = nil, nil, nil
+	s.work, s.roll, s.lib = nil, nil, nil
 }
 
 // sought is how much of a Parse's body has to be here: one that is kept is looked at whole.
@@ -217,8 +220,8 @@ func (s *Session) rename(d decision, b []byte) int {
 // that the client does not have goes under a name that does not exist, so that PostgreSQL says so.
 func (s *Session) use(d decision, name []byte) string {
 	if d.entry.Has(unit.Failing) {
-		s.refusals = append(s.refusals, refusal{err: sqlstate.StatementMissing(string(name)), as: s.failName, name: string(name)})
-		return s.failName
+		s.refusals = append(s.refusals, refusal{err: sqlstate.StatementMissing(string(name)), as: s.failName(), name: string(name)})
+		return s.failName()
 	}
 	c, _ := s.meaning(name)
 	s.shelf.used(c.st)
@@ -268,7 +271,7 @@ func (s *Session) renameParse(d decision, name, text []byte) {
 // clash sends a Parse whose name is in use: under a name of ours that is in use as well, so that whatever PostgreSQL has
 // against it comes first, and the clash last.
 func (s *Session) clash(d decision, name []byte) {
-	taken := s.failName + "_taken"
+	taken := s.failName() + "_taken"
 	s.out = wire.AppendClose(s.out, 'S', taken)
 	s.out = wire.AppendParse(s.out, taken, "")
 	for _, e := range [...]unit.Entry{unit.Close, unit.Parse} {
@@ -329,7 +332,7 @@ func statementName(typ byte, body []byte) []byte {
 // renameClose sends a Close of a name: of a statement that does not exist, which PostgreSQL takes, as what the client
 // parsed may be in use by others. Only what is the client's own is closed.
 func (s *Session) renameClose(d decision, name []byte) {
-	ch, as := change{}, s.failName
+	ch, as := change{}, s.failName()
 	if c, ok := s.meaning(name); ok {
 		ch = change{name: string(cut(name)), renamed: true, was: c, shelf: s.shelf}
 		if ed := s.shelf.editions[c.st]; ed != nil && c.st.key == "" {

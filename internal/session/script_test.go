@@ -56,7 +56,7 @@ type desk struct {
 
 func newDesk(mode Mode) *desk {
 	return &desk{
-		s:        New(mode, "ours"),
+		s:        New(mode, [8]byte{}),
 		toServer: shorthand.Stream{From: shorthand.Client},
 		toClient: shorthand.Stream{From: shorthand.Server},
 		journal:  &journal{},
@@ -82,6 +82,7 @@ func (d *desk) run(t *testing.T, td *datadriven.TestData) string {
 			d.shelves = [2]*Shelf{NewShelf(lib), NewShelf(lib)}
 			d.shelves[0].Max, d.shelves[1].Max = 3, 3
 			d.s.Prepares(lib)
+			d.s.Rest()
 			d.s.Leased(d.shelves[0])
 			d.s.Reads("ISO")
 		}
@@ -127,6 +128,7 @@ func (d *desk) ask(t *testing.T, td *datadriven.TestData) {
 		if td.HasArg("other") {
 			shelf = d.shelves[1]
 		}
+		d.s.Rest()
 		d.s.Leased(shelf)
 	case "become":
 		d.s.Become(map[string]Mode{"keep": Keep, "share": Share, "single": Single}[td.CmdArgs[0].Key])
@@ -281,7 +283,7 @@ func (d *desk) state() string {
 	s := &d.s
 	line := fmt.Sprintf("= unit %d, ended %d, %c", s.Begun(), s.Ended(), s.Tx())
 	var owed []string
-	for i := range s.queue.Len() {
+	for i := range s.owed() {
 		e := s.queue.At(i)
 		word := kinds[e.Kind()]
 		if e.Has(unit.Ours) {
@@ -310,6 +312,14 @@ func (d *desk) state() string {
 		}
 	}
 	return line
+}
+
+// owed is how many replies are.
+func (s *Session) owed() int {
+	if s.work == nil {
+		return 0
+	}
+	return s.queue.Len()
 }
 
 // scripts are the files of testdata, for tests that use them in another way.

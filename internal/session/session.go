@@ -1,6 +1,8 @@
 package session
 
 import (
+	"encoding/hex"
+
 	"cancello/internal/sqlstate"
 	"cancello/internal/unit"
 )
@@ -33,14 +35,20 @@ const (
 
 // Session is the protocol state of one client. The zero value is not usable: see New.
 type Session struct {
-	mode     Mode
-	failName string // name of the Parse that cannot be parsed: unguessable, never created
+	*work // nil while it rests; whoever changes something there wakes it, whoever asks asks that first
 
-	queue unit.Queue
-	begun uint64 // serial of the last unit that began
-	ended uint64 // serial of the last unit that ended
+	lib         *Library        // nil: named statements are refused
+	roll        *roll           // nil until the client has prepared something by name
+	nextRefusal *sqlstate.Error // the next unit is to fail with this
+	begun       uint64          // serial of the last unit that began
+	ended       uint64          // serial of the last unit that ended
+	resting     resting
+	own         [8]byte // makes the names of its own that it uses on servers: see failName
+
+	mode  Mode
 	kind  unit.Kind
 	tx    byte // status of the last ReadyForQuery, as far as it can be believed: see ready
+	tags  Tags
 	acted bool // the server has answered something since then
 
 	open    bool // a batch has begun and its Sync was not sent
@@ -57,35 +65,11 @@ type Session struct {
 	probing  bool // our probe is outstanding
 	undoing  bool // a transaction block is to be rolled back in Single mode
 
-	up   frame
-	down frame
-
-	unnamed     unnamed
-	lib         *Library // nil: named statements are refused
-	shelf       *Shelf   // the leased server's
-	roll        *roll    // nil until the client has prepared something by name
-	reading     string   // the settings under which the server reads a text
-	lease       uint64
-	stirred     bool            // in this lease settings may have been changed that nobody reports
-	sweepsKept  bool            // the unnamed statement may drop prepared statements
-	dropping    dropping        // ... by a DEALLOCATE of one
-	refusals    []refusal       // what the Failing entries say, in order
-	nextRefusal *sqlstate.Error // the next unit is to fail with this
-	protected   span            // units that may hold a COMMIT
-	opening     span            // units that may open a transaction block
-	resets      span            // units that may take startup values away
-	returns     bool            // that matters: see Returns
-	failedUnit  uint64          // serial of the last unit of which the client was sent an error
-	commitsKept bool            // the unnamed statement, or in Keep mode any, is a COMMIT
-	beginsKept  bool            // ... opens a transaction block
-
-	counts    Counts
-	tags      Tags
-	cancelled [4]uint64 // serials of the last units that ended in 57014
-	late      []byte    // for the client, as soon as the message that it gets in pieces is whole
-	out       []byte
-	report    Report
-	err       sqlstate.Error
+	stirred     bool // in this lease settings may have been changed that nobody reports
+	sweepsKept  bool // the unnamed statement may drop prepared statements
+	returns     bool // that a unit may take startup values away matters: see Returns
+	commitsKept bool // the unnamed statement, or in Keep mode any, is a COMMIT
+	beginsKept  bool // ... opens a transaction block
 }
 
 // refusal is what the client is told in place of an error that the server was made to report.
@@ -115,9 +99,12 @@ func (p *span) add(serial, ended uint64) {
 	p.last = serial
 }
 
-// New begins a session. failName is the name under which statements are made to fail on the server; it must be
+// New begins a session, which rests. own makes the name under which statements are made to fail on the server; it must be
 // unguessable, because a client that had prepared it would not see the failure.
-func New(mode Mode, failName string) Session { return Session{mode: mode, failName: failName, tx: 'I'} }
+func New(mode Mode, own [8]byte) Session { return Session{mode: mode, own: own, tx: 'I'} }
+
+// failName is the name of the Parse that cannot be parsed: unguessable, never created.
+func (s *Session) failName() string { return "cancello_" + hex.EncodeToString(s.own[:]) }
 
 // Begun is the serial of the last unit that began; the unit that waits is the next one.
 func (s *Session) Begun() uint64 { return s.begun }
@@ -128,6 +115,9 @@ func (s *Session) Ended() uint64 { return s.ended }
 
 // WasCancelled tells whether a unit ended in 57014. It remembers a few: those that can end in one read.
 func (s *Session) WasCancelled(serial uint64) bool {
+	if s.work == nil {
+		return false
+	}
 	for _, c := range s.cancelled {
 		if c == serial {
 			return serial != 0
@@ -156,15 +146,17 @@ func (s *Session) Kind() unit.Kind {
 // Protected tells whether the unit the server works on may be a COMMIT, END or PREPARE TRANSACTION, or is a ROLLBACK of
 // ours: a cancel of our own has no business there.
 func (s *Session) Protected() bool {
-	return s.protected.has(s.ended+1) || s.Undoing()
+	return s.work != nil && (s.protected.has(s.ended+1) || s.Undoing())
 }
 
 // Commits tells whether any unit that the server has been sent and not answered is Protected.
-func (s *Session) Commits() bool { return s.protected.last > s.ended || s.Undoing() }
+func (s *Session) Commits() bool {
+	return s.work != nil && (s.protected.last > s.ended || s.Undoing())
+}
 
 // Opening tells whether the unit the server works on may open a transaction block: what the client has sent behind it, or
 // is sending, belongs into that block.
-func (s *Session) Opening() bool { return s.opening.has(s.ended + 1) }
+func (s *Session) Opening() bool { return s.work != nil && s.opening.has(s.ended+1) }
 
 // Failed tells whether the client has been sent an error of the unit the server works on.
 func (s *Session) Failed() bool { return s.ended < s.begun && s.failedUnit == s.ended+1 }
@@ -174,11 +166,11 @@ func (s *Session) Tx() byte { return s.tx }
 
 // Settled tells whether the server owes nothing and is owed nothing: no reply outstanding, no batch open, no message
 // cut in the middle in either direction.
-func (s *Session) Settled() bool { return s.Quiet() && s.down.rest == 0 }
+func (s *Session) Settled() bool { return s.Quiet() && (s.work == nil || s.down.rest == 0) }
 
 // Quiet is Settled, but the server may be in the middle of a message: one that nobody asked for.
 func (s *Session) Quiet() bool {
-	return s.queue.Len() == 0 && (!s.open || s.discard) && s.up.whole()
+	return (!s.open || s.discard) && (s.work == nil || s.queue.Len() == 0 && s.up.whole())
 }
 
 // Free tells whether the server could go to somebody else: settled and outside a transaction.
@@ -188,7 +180,12 @@ func (s *Session) Free() bool { return s.tx == 'I' && s.Settled() }
 func (f *frame) whole() bool { return f.rest == 0 || f.drop }
 
 // Cut tells whether the server was sent a part of a message, and whether the client was.
-func (s *Session) Cut() (up, down bool) { return !s.up.whole(), s.down.rest > 0 && !s.down.drop }
+func (s *Session) Cut() (up, down bool) {
+	if s.work == nil {
+		return false, false
+	}
+	return !s.up.whole(), s.down.rest > 0 && !s.down.drop
+}
 
 // Delay keeps p, which is for the client, where a message of the server is on its way to it in pieces: DownLate gives it
 // out at the end of that message. It tells whether it did.
@@ -217,7 +214,7 @@ func (s *Session) Open() bool {
 // of which nothing more is to be done without a Flush, a Sync or another message. COPY data it awaits as PostgreSQL
 // does, which takes that for work.
 func (s *Session) Dawdles() bool {
-	if s.copyIn {
+	if s.copyIn || s.work == nil {
 		return false
 	}
 	return !s.up.whole() || s.open && !s.discard && (s.queue.Len() == 0 || !s.flushed)
@@ -225,7 +222,7 @@ func (s *Session) Dawdles() bool {
 
 // Starves tells whether a server can do nothing but wait for the rest of a message: all before it has been answered.
 func (s *Session) Starves() bool {
-	return !s.up.whole() && (s.queue.Len() == 0 || s.queue.Len() == 1 && s.up.owed)
+	return s.work != nil && !s.up.whole() && (s.queue.Len() == 0 || s.queue.Len() == 1 && s.up.owed)
 }
 
 // Become changes the mode, while the client holds no server.
@@ -234,6 +231,7 @@ func (s *Session) Become(mode Mode) { s.mode = mode }
 // Leased says that a server was given to the client: what was known of the last one is void. The shelf is what it has
 // prepared; nil where that is not kept.
 func (s *Session) Leased(shelf *Shelf) {
+	s.wake()
 	s.shelf, s.stirred = shelf, false
 	if s.lib != nil {
 		s.lease = s.lib.tick()
@@ -255,7 +253,7 @@ const (
 
 // Tags are those seen since the lease began.
 func (s *Session) Tags() Tags {
-	if s.dropping.planted > 0 {
+	if s.work != nil && s.dropping.planted > 0 {
 		return s.tags | TagPrepare
 	}
 	return s.tags

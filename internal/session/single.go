@@ -18,7 +18,9 @@ func (s *Session) judgeBlock(d *decision, sql []byte, whole bool) bool {
 
 // Solitary tells whether nothing may be sent behind the units under way: in Single mode they may leave a transaction
 // block open, which ends with them, and what stood behind them would run in it.
-func (s *Session) Solitary() bool { return s.mode == Single && s.opening.last > s.ended }
+func (s *Session) Solitary() bool {
+	return s.mode == Single && s.work != nil && s.opening.last > s.ended
+}
 
 // judgeReady looks at the status in a ReadyForQuery where no transaction block may be left open.
 func (s *Session) judgeReady(status byte) DownVerdict {
@@ -60,7 +62,9 @@ func (s *Session) undo() {
 
 // Undoing tells whether all that is left of the unit under way is the rolling back of its block: nothing of the client's
 // runs any more.
-func (s *Session) Undoing() bool { return s.queue.Head() == unit.Query|unit.Ours }
+func (s *Session) Undoing() bool {
+	return s.work != nil && s.queue.Head() == unit.Query|unit.Ours
+}
 
 // MustUndo tells whether a transaction block that may not be is to be rolled back: Undo says how.
 func (s *Session) MustUndo() bool { return s.undoing }

@@ -48,6 +48,14 @@ type decision struct {
 // Up looks at the client's bytes b, which continue where the last call's n ended, and says what becomes of the first n
 // of them. free tells whether a new unit may be sent at once: the server is leased and nothing keeps it still.
 func (s *Session) Up(b []byte, free bool) (n int, v Verdict) {
+	if s.work == nil {
+		if !free { // it may be asked to wait, as it is, however many do
+			if d := s.judge(b, false); d.v == Begin || d.v == More {
+				return 0, d.v
+			}
+		}
+		s.wake()
+	}
 	s.out = s.out[:0]
 	for n < len(b) {
 		if s.up.rest > 0 {
@@ -436,13 +444,13 @@ func (s *Session) refuse(d decision) {
 		return
 	}
 	if d.typ == wire.MsgSync { // a batch of nothing else
-		s.out = wire.AppendParse(s.out, s.failName, unparsable)
+		s.out = wire.AppendParse(s.out, s.failName(), unparsable)
 		s.out = wire.AppendSync(s.out)
 		s.queue.Push(unit.Parse | unit.Failing)
 		s.queue.Push(unit.Sync)
 		return
 	}
-	s.out = wire.AppendParse(s.out, s.failName, unparsable)
+	s.out = wire.AppendParse(s.out, s.failName(), unparsable)
 	s.queue.Push(unit.Parse | unit.Failing)
 	s.doomed = true
 }

@@ -61,6 +61,8 @@ type Config struct {
 	Cancel CancelStyle
 	// CancelDelay is how long the signal of a CancelRequest is delayed after it was read.
 	CancelDelay time.Duration
+	// Forgetful sessions keep nothing for Seen: memory is being counted.
+	Forgetful bool
 	// Query replaces Answer.
 	Query func(s *Session, sql string)
 }

@@ -58,9 +58,11 @@ func (s *Session) Send(msgs ...[]byte) error {
 func (s *Session) Read() (Message, error) {
 	m, err := readMessage(s.r)
 	if err == nil {
-		s.mu.Lock()
-		s.seen = append(s.seen, m)
-		s.mu.Unlock()
+		if !s.Server.Forgetful {
+			s.mu.Lock()
+			s.seen = append(s.seen, m)
+			s.mu.Unlock()
+		}
 		s.Server.note(func() {})
 	}
 	return m, err
