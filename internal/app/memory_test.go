@@ -55,7 +55,7 @@ func (c bareClient) ask(message, buf []byte) {
 
 // What one idle client keeps on the heap, all through the program: loop, engine, session and whatever a login leaves behind.
 func TestIdleClientsAreSmall(t *testing.T) {
-	const clients, most = 2000, 640
+	const clients, most = 2000, 680
 	backend := fake.NewServer(t, fake.Config{Forgetful: true})
 	o := options(t, backend)
 	o.Config.Pool.MaxClientConn = 2 * clients
@@ -65,7 +65,7 @@ func TestIdleClientsAreSmall(t *testing.T) {
 		for range n {
 			c := newBareClient(t, a.Addrs()[0].(*net.TCPAddr))
 			all = append(all, c)
-			c.ask(fake.Startup(3<<16, "user", "somebody", "database", "db", "application_name", "idle"), buf)
+			c.ask(fake.Startup(3<<16, "user", "somebody", "database", "db"), buf)
 			c.ask(fake.Query("select 1"), buf)
 		}
 		return all

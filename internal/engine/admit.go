@@ -28,8 +28,7 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.deny(l, r, *bad)
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, login: l, asked: r, remote: r.Remote, local: r.Local, tls: r.TLS, lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
-	c.wishes, c.replication = wishes, sole
+	c := &client{link: link{conn: r.Conn}, login: l, arrival: &arrival{Request: r, wishes: wishes, sole: sole}, remote: r.Remote, lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
 	p := e.pool(poolName{database: r.Database, user: r.User})
 	if p == nil {
 		refusal := sqlstate.DatabaseNotConfigured(r.Database)
@@ -49,17 +48,18 @@ func (e *Engine) LoginAsked(now time.Duration, l Login, r Request) {
 		e.sweepPool(p)
 		return
 	}
-	c.pool = p
+	c.pool, c.door = p, p.door(r.Local, r.TLS)
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
-	if c.pid, c.key = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12])); !p.share.KeysFor(r.Keys).Gives(r.Version >= wire.V32) {
-		c.key = nil
+	pid, k := e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12]))
+	if c.pid = pid; p.share.KeysFor(r.Keys).Gives(r.Version >= wire.V32) {
+		c.key = string(k)
 	}
 	if p.library == nil {
 		p.library = session.NewLibrary("cancello_" + hex.EncodeToString(r.Random[12:]) + "_s")
 		p.library.Blind(e.bug == BugTextForgotten)
 	}
-	if c.replication != "" {
+	if c.replication() != "" {
 		e.replicates(c)
 		return
 	}
@@ -121,7 +121,7 @@ func (e *Engine) deny(l Login, r Request, err sqlstate.Error) {
 
 // refuseLogin refuses a client that waited for its verdict.
 func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
-	l, r := c.login, c.asked
+	l, r := c.login, c.arrival.Request
 	e.peers[c.conn.Index()] = peer{}
 	e.deny(l, r, err)
 	e.leave(c, "")
@@ -130,8 +130,8 @@ func (e *Engine) refuseLogin(c *client, err sqlstate.Error) {
 
 // admit lets a client in and tells it its settings. Where it holds a server, that is for what it may have sent already.
 func (e *Engine) admit(c *client, told *lease.Settings) {
-	l, own := c.login, [8]byte(c.asked.Random[12:])
-	c.login, c.asked, c.wishes = 0, Request{}, nil
+	l, own := c.login, [8]byte(c.arrival.Random[12:])
+	c.login, c.arrival = 0, c.arrival.admitted()
 	c.told = c.pool.settings.Intern(told)
 	mode, resets := c.begins()
 	c.start, c.resets, c.held = c.told, resets, false
@@ -145,7 +145,7 @@ func (e *Engine) admit(c *client, told *lease.Settings) {
 		e.equip(c, c.srv)
 	}
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote})
-	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: c.key})
+	e.out.Admit(l, Verdict{OK: true, Params: told.Params(), PID: c.pid, Key: []byte(c.key)})
 	c.quietAt = e.now
 	if len(c.pending) > 0 {
 		e.proceed(c)

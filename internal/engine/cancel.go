@@ -71,7 +71,7 @@ func (e *Engine) find(pid uint32, k []byte) (*client, event.Outcome) {
 		return nil, event.UnknownKey
 	}
 	c := e.slots[slot]
-	if c.pid != pid || !key.Equal(c.key, k) {
+	if c.pid != pid || !key.Equal([]byte(c.key), k) {
 		return nil, event.UnknownKey
 	}
 	return c, 0
@@ -142,7 +142,7 @@ func (e *Engine) settleTicket(t ticket, outcome event.Outcome, c *client, o *ord
 
 // cancelStranger is BugKeyOutlivesClient at work.
 func (e *Engine) cancelStranger(c *client, t ticket) {
-	if s := c.lastSrv; s != nil && s.cl != nil && s.cl.sess.Begun() > s.cl.sess.Ended() {
+	if s := e.lastHeld[c]; s != nil && s.cl != nil && s.cl.sess.Begun() > s.cl.sess.Ended() {
 		e.order(s.cl, &t, "")
 		return
 	}

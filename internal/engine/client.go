@@ -20,30 +20,22 @@ type client struct {
 
 	slot   uint32
 	pid    uint32
-	key    []byte
-	keyed  bool // the key is alive
+	key    string
 	remote string
-	local  string // where it connected to
-	tls    string // version and cipher; empty: in clear
+	door   *door
 
-	login  Login // 0 once admitted
-	asked  Request
-	wishes []wire.Param // the settings that it asks for, until it is admitted
-
-	replication string // "true" or "database": it has a server to itself; empty: it is an ordinary client
+	login   Login    // 0 once admitted
+	arrival *arrival // nil once admitted, for most
 
 	told    *lease.Settings // what it was told its settings are
 	start   *lease.Settings // ... when it was let in
-	resets  bool            // a RESET does not lead back to start by itself
 	pending []byte          // received and not taken yet: a cut message, or what waits
-	held    bool            // pending waits for a fence, for settings, or for answers
 	place   lease.Place[*client]
 	since   time.Duration // when it joined the line
 
 	clock    clock
 	lastEnd  time.Duration // when its last unit ended; negative: none has
 	endedBy  time.Duration // and not after this; see ends
-	ending   bool          // in this turn
 	inHandAt time.Duration // when the oldest of what it has in hand began to come
 	orders   []*order      // not settled yet
 
@@ -51,19 +43,18 @@ type client struct {
 	quietAt   time.Duration // it was let in or heard then, or is known to have read since
 	limited   uint64        // serial of the unit for which query_timeout counts from limitedAt on
 	limitedAt time.Duration
-	txSpared  time.Duration // transaction_timeout counts from then on: it was reached at a COMMIT
-	overdue   uint64        // serial of a unit that was cancelled for transaction_timeout
-	condemned bool          // its transaction took too long: it is about to be closed, and begins nothing
-	notified  bool          // it was told that it waits
+	strain    *strain // nil for most
 
-	lostAt     time.Duration
-	cause      string  // why it was closed by us, as a setting or command is called; empty: it was not, or by its own fault
-	terminated bool    // it sent Terminate, all before it has been taken
-	gone       bool    // its connection is closed or closing: nothing can be said to it
-	lost       bool    // gone without Terminate: what it left open is cancelled and rolled back
-	forgotten  bool    // nothing of it is left to do
-	mourned    uint64  // serial of the last unit that was cancelled because the client is lost
-	lastSrv    *server // for BugKeyOutlivesClient
+	keyed      bool // the key is alive
+	resets     bool // a RESET does not lead back to start by itself
+	held       bool // pending waits for a fence, for settings, or for answers
+	ending     bool // in this turn
+	condemned  bool // its transaction took too long: it is about to be closed, and begins nothing
+	notified   bool // it was told that it waits
+	terminated bool // it sent Terminate, all before it has been taken
+	gone       bool // its connection is closed or closing: nothing can be said to it
+	lost       bool // gone without Terminate: what it left open is cancelled and rolled back
+	forgotten  bool // nothing of it is left to do
 }
 
 // waits tells whether what it sends now is only kept.
@@ -155,7 +146,7 @@ func (e *Engine) leave(c *client, reason string) {
 // giveUpOn takes nothing more from a client that is gone, and ends what it left open.
 func (e *Engine) giveUpOn(c *client) {
 	if !c.terminated {
-		c.lost, c.lostAt = true, e.now
+		c.lost, c.strained().lostAt = true, e.now
 		c.pending = nil
 	}
 	c.place.Leave()

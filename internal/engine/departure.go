@@ -59,7 +59,7 @@ func (e *Engine) settleDeparted(s *server) {
 		e.drop(s, l, Now)
 		return
 	}
-	if len(out) > 0 && (e.bug == BugSyncCommitsDeparted || e.bug == BugIdleBatchSynced && c.cause == "idle_transaction_timeout") {
+	if len(out) > 0 && (e.bug == BugSyncCommitsDeparted || e.bug == BugIdleBatchSynced && c.cause() == "idle_transaction_timeout") {
 		out = wire.AppendSync(nil)
 	}
 	e.send(&s.link, out)
@@ -83,7 +83,7 @@ func (e *Engine) settleDeparted(s *server) {
 // it did.
 func (e *Engine) abandoned(s *server) bool {
 	c := s.cl
-	if !c.lost || c.cause != "" || e.cfg.Cancel.OnLoss != config.LossCloses || e.bug == BugLossNotAwaited || c.sess.Free() {
+	if !c.lost || c.cause() != "" || e.cfg.Cancel.OnLoss != config.LossCloses || e.bug == BugLossNotAwaited || c.sess.Free() {
 		return false
 	}
 	e.drop(s, loss{reason: "its client is gone (on_client_loss = close)", running: !c.sess.Starves()}, Now)
@@ -92,21 +92,21 @@ func (e *Engine) abandoned(s *server) bool {
 
 // lossSince is since when a lost client's unit may run on (on_client_loss = wait).
 func (e *Engine) lossSince(c *client) time.Duration {
-	if !c.lost || c.cause != "" || c.srv == nil || e.cfg.Cancel.OnLoss != config.LossWaits || e.bug == BugLossNotAwaited {
+	if !c.lost || c.cause() != "" || c.srv == nil || e.cfg.Cancel.OnLoss != config.LossWaits || e.bug == BugLossNotAwaited {
 		return never
 	}
-	return c.lostAt
+	return c.strain.lostAt
 }
 
 // mourn cancels the unit that runs for a lost client, if it may not run on: once each, and never one that may be a
 // COMMIT, which the cancel of a wait for replication would acknowledge (trap A11).
 func (e *Engine) mourn(c *client) {
 	unit := c.sess.Ended() + 1
-	if unit > c.sess.Begun() || c.mourned >= unit || c.sess.Protected() || e.lossSince(c) != never {
+	if unit > c.sess.Begun() || c.strain.mourned >= unit || c.sess.Protected() || e.lossSince(c) != never {
 		return
 	}
-	c.mourned = unit
-	cause := c.cause
+	c.strain.mourned = unit
+	cause := c.strain.cause
 	if cause == "" {
 		cause = "on_client_loss"
 	}

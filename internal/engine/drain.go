@@ -24,7 +24,7 @@ func (e *Engine) Drain(now time.Duration) {
 		case c == nil:
 		case c.login != 0:
 			e.refuseLogin(c, sqlstate.Draining())
-		case c.replication != "": // it would never be between two units
+		case c.replication() != "": // it would never be between two units
 			e.fatal(c, sqlstate.AdminShutdown())
 		default:
 			e.closeIfDraining(c)
@@ -61,9 +61,9 @@ func (e *Engine) endDrain() {
 			continue
 		}
 		c := s.cl // of those that have gone, or said so, what they had asked for was still done
-		c.lost, c.lostAt = true, e.now
-		if c.cause == "" {
-			c.cause = cause
+		c.lost, c.strained().lostAt = true, e.now
+		if c.strain.cause == "" {
+			c.strain.cause = cause
 		}
 		e.settle(s)
 	}

@@ -44,6 +44,7 @@ type Engine struct {
 	gathering  bool // several pools are being changed
 	drained    bool
 	bug        Bug
+	lastHeld   map[*client]*server // for BugKeyOutlivesClient
 }
 
 // peer is what a Conn belongs to: a client or a server.
@@ -60,7 +61,7 @@ func New(cfg config.Config, out Outside, m *key.Minter) *Engine {
 		pools: map[poolName]*pool{}, upstreams: map[string]*upstream{},
 		quotas: newQuotas(), census: newCensus(),
 		servers: map[Server]*server{}, orders: map[Order]*order{}, tallies: map[string]*event.Tally{}, paused: map[string]bool{},
-		disabled: map[string]bool{}, sides: map[sidePlace]*side{},
+		disabled: map[string]bool{}, sides: map[sidePlace]*side{}, lastHeld: map[*client]*server{},
 	}
 }
 
@@ -80,13 +81,13 @@ func (e *Engine) Sent(now time.Duration, c Conn, n int) {
 	e.now = now
 	switch p := e.peer(c); {
 	case p.client != nil:
-		p.client.queued -= n
+		p.client.queued -= int32(n)
 		p.client.pool.tally.Sent += uint64(n)
 		if s := p.client.srv; s != nil {
 			e.balance(&p.client.link, &s.link)
 		}
 	case p.server != nil:
-		p.server.queued -= n
+		p.server.queued -= int32(n)
 		if cl := p.server.cl; cl != nil {
 			e.balance(&p.server.link, &cl.link)
 		}

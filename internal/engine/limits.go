@@ -13,7 +13,7 @@ const never = time.Duration(1<<63 - 1)
 // attend sees to it that a client is looked at when the first of its limits is reached. It is called several times in
 // each query, where most limits are not set: only those that are cost anything.
 func (e *Engine) attend(c *client) {
-	if c.forgotten || c.login != 0 || c.replication != "" { // a stream of changes is one long query
+	if c.forgotten || c.login != 0 || c.replication() != "" { // a stream of changes is one long query
 		return
 	}
 	l := &c.pool.share.Limits
@@ -81,7 +81,7 @@ func (e *Engine) enforce(c *client) {
 	case e.reached(l.Transaction, c.txSince()):
 		e.endTransaction(c)
 	case e.reached(e.cfg.Cancel.ClientLoss, e.lossSince(c)):
-		c.cause = "client_loss_timeout"
+		c.strained().cause = "client_loss_timeout"
 		e.settle(c.srv)
 	case e.reached(l.Query, e.unitSince(c)):
 		c.limited, c.limitedAt = c.sess.Ended()+1, e.now
@@ -101,9 +101,9 @@ func (e *Engine) endTransaction(c *client) {
 		e.condemn(c)
 		return
 	}
-	c.txSpared = e.now
+	c.strained().txSpared = e.now
 	if !e.protected(c) {
-		c.overdue = c.sess.Ended() + 1
+		c.strain.overdue = c.sess.Ended() + 1
 		e.orderOwn(c, transactionTimeout)
 	}
 }
@@ -111,11 +111,11 @@ func (e *Engine) endTransaction(c *client) {
 // overrun looks at a unit that has ended, and was cancelled because its transaction took too long. If that is over now
 // in another way, its client goes on.
 func (c *client) overrun() {
-	if c.overdue == 0 || c.overdue > c.sess.Ended() {
+	if c.overdue() == 0 || c.overdue() > c.sess.Ended() {
 		return
 	}
-	failed := c.sess.WasCancelled(c.overdue)
-	c.overdue = 0
+	failed := c.sess.WasCancelled(c.overdue())
+	c.strain.overdue = 0
 	c.condemned = failed || c.sess.Begun() == c.sess.Ended() && c.sess.Tx() != 'I'
 }
 
@@ -177,8 +177,8 @@ func (c *client) txSince() time.Duration {
 	if c.srv == nil || c.departed() || !c.clock.running && c.sess.Tx() == 'I' {
 		return never
 	}
-	if c.clock.txAt < c.txSpared {
-		return c.txSpared
+	if c.strain != nil && c.clock.txAt < c.strain.txSpared {
+		return c.strain.txSpared
 	}
 	return c.clock.txAt
 }
@@ -207,8 +207,8 @@ func (c *client) unnotifiedSince() time.Duration {
 
 // end closes a client for a reason of our own: what it runs is cancelled, what it left open is rolled back.
 func (e *Engine) end(c *client, err sqlstate.Error, cause string) {
-	if c.cause == "" {
-		c.cause = cause
+	if c.cause() == "" {
+		c.strained().cause = cause
 	}
 	e.fatal(c, err)
 }

@@ -11,7 +11,7 @@ const (
 // link is one connection as the engine sees it.
 type link struct {
 	conn   Conn // 0: not there, or no longer
-	queued int  // bytes handed over and not accounted for by Sent
+	queued int32 // bytes handed over and not accounted for by Sent; back pressure keeps it near highWater
 	paused pauses
 }
 
@@ -26,7 +26,7 @@ const (
 // forward passes n bytes of a lent buffer on to l.
 func (e *Engine) forward(l *link, b Buf, from, n int) {
 	if l.conn != 0 && n > 0 {
-		l.queued += n
+		l.queued += int32(n)
 		e.out.Forward(l.conn, b, from, n)
 	}
 }
@@ -34,7 +34,7 @@ func (e *Engine) forward(l *link, b Buf, from, n int) {
 // send passes a copy of p on to l.
 func (e *Engine) send(l *link, p []byte) {
 	if l.conn != 0 && len(p) > 0 {
-		l.queued += len(p)
+		l.queued += int32(len(p))
 		e.out.Send(l.conn, p)
 	}
 }

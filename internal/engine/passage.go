@@ -67,12 +67,12 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 		e.deny(l, r, refusal)
 		return
 	}
-	c := &client{link: link{conn: r.Conn}, pool: p, remote: r.Remote, tls: r.TLS, lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
+	c := &client{link: link{conn: r.Conn}, pool: p, remote: r.Remote, door: p.door(r.Local, r.TLS), lastEnd: -1, endedBy: -1, clock: clock{joined: now}}
 	e.enter(c)
 	e.setPeer(r.Conn, c, nil)
 	var k []byte
 	if c.pid, k = e.minter.Mint(r.Version, c.slot, [12]byte(r.Random[:12])); keyed {
-		c.key = k
+		c.key = string(k)
 	}
 	e.lastServer++
 	u := e.upstreamAt(config.Upstream{Host: t.Host, Port: t.Port})
@@ -86,7 +86,7 @@ func (e *Engine) Passed(now time.Duration, l Login, r Request, t Target, conn Co
 	e.out.Emit(event.ServerOpened{Server: uint64(s.id), User: p.name.user, Database: p.name.database, Remote: s.upstream.name, PID: info.PID, HasKey: info.HasKey, As: r.User})
 	e.dummyKey(s, info.Dummy)
 	e.out.Emit(event.ClientJoined{PID: c.pid, User: p.name.user, Database: p.name.database, Remote: c.remote})
-	e.out.Admit(l, Verdict{OK: true, PID: c.pid, Key: c.key, Server: s.id})
+	e.out.Admit(l, Verdict{OK: true, PID: c.pid, Key: []byte(c.key), Server: s.id})
 	if back {
 		e.goOn(u)
 	}

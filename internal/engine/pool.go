@@ -28,6 +28,7 @@ type pool struct {
 	turn      int         // which of them is next, where they are used in turn
 	aside     int         // of those being dialed, how many nobody waits for
 	tally     *event.Tally
+	lastDoor  *door           // where its last client came in
 	era       int             // counts the changes of where and as whom its servers log in
 	stale     int             // of those being dialed, how many are of an earlier era
 	outdated  bool            // params are those of an earlier era

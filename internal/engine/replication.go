@@ -99,7 +99,7 @@ func (e *Engine) openFor(c *client) {
 	s := &server{id: e.lastServer, pool: p, upstream: u, era: p.era, dialedAt: e.now, lastData: -1, claim: p.claim, sole: c}
 	t := p.target(u, e.cfg.Timeouts.ServerConnect)
 	s.as = t.User
-	t.Replication, t.Params = c.replication, c.wishes
+	t.Replication, t.Params = c.replication(), c.arrival.wishes
 	e.servers[s.id] = s
 	p.Dialing++
 	p.aside++ // nobody else waits for it
@@ -156,13 +156,13 @@ func (e *Engine) partSole(s *server) {
 		e.send(&s.link, wire.AppendTerminate(nil))
 	}
 	// A walsender looks at its connection all the time; only a statement of its database may run on.
-	running := c.replication == "database" && !c.sess.Streams()
+	running := c.replication() == "database" && !c.sess.Streams()
 	e.drop(s, loss{reason: "its replication client left", running: running}, Flush)
 }
 
 // begins is the mode in which a client's session begins, and whether RESET has to be followed by its startup values.
 func (c *client) begins() (mode session.Mode, resets bool) {
-	if c.replication != "" {
+	if c.replication() != "" {
 		return session.Keep, false // its values are its server's own
 	}
 	return c.pool.mode(), lease.Differs(c.told, c.pool.params)

@@ -131,11 +131,11 @@ func (e *Engine) detach(s *server) {
 	c := s.cl
 	s.cl, c.srv = nil, nil
 	if e.bug == BugKeyOutlivesClient {
-		c.lastSrv = s
+		e.lastHeld[c] = s
 	}
 	e.resume(&s.link, pausePeer)
 	e.resume(&c.link, pausePeer)
-	if len(c.orders) == 0 && c.overdue == 0 { // else it may be asked how a unit ended
+	if len(c.orders) == 0 && c.overdue() == 0 { // else it may be asked how a unit ended
 		c.sess.Rest()
 	}
 }

@@ -144,8 +144,8 @@ func (e *Engine) Clients(now time.Duration) []event.ClientState {
 		}
 		s := event.ClientState{
 			PID: c.pid, User: c.pool.name.user, Database: c.pool.name.database, Remote: c.remote, State: c.state(),
-			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told), TLS: c.tls,
-			Statements: c.sess.Statements(), Local: c.local, Replication: replicationKind(c.replication),
+			ConnectedAt: c.clock.joined, RequestAt: c.clock.unitAt, Wait: c.waited(now), ApplicationName: applicationName(c.told), TLS: c.door.tls,
+			Statements: c.sess.Statements(), Local: c.door.local, Replication: replicationKind(c.replication()),
 		}
 		if c.srv != nil {
 			s.Server = uint64(c.srv.id)
@@ -168,7 +168,7 @@ func (e *Engine) Servers(now time.Duration) []event.ServerState {
 		}
 		s.Local = srv.info.Local
 		if srv.sole != nil {
-			s.Replication = replicationKind(srv.sole.replication)
+			s.Replication = replicationKind(srv.sole.replication())
 		}
 		s.CloseNeeded = srv.misplaced() != "" || p.paused
 		if srv.shelf != nil {

@@ -54,7 +54,7 @@ func (e *Engine) admitAll(p *pool) {
 
 // admitKnown lets a client in, if it is known how servers read all that it asks for.
 func (e *Engine) admitKnown(c *client) bool {
-	wish, _, known := c.pool.accepted.Wish(c.pool.params, c.wishes)
+	wish, _, known := c.pool.accepted.Wish(c.pool.params, c.arrival.wishes)
 	if known {
 		e.admit(c, wish)
 	}
@@ -81,7 +81,7 @@ func (e *Engine) tryOn(c *client, s *server) {
 	c.place.Leave()
 	c.srv, s.cl = s, c
 	s.shared = s.shared || p.mode() != session.Keep
-	wish, raw, _ := p.accepted.Wish(s.initial, c.wishes)
+	wish, raw, _ := p.accepted.Wish(s.initial, c.arrival.wishes)
 	s.sets = lease.Try(wish, s.set, raw)
 	if len(s.sets) == 0 {
 		e.letIn(s)
@@ -96,7 +96,7 @@ func (e *Engine) tryOn(c *client, s *server) {
 func (e *Engine) letIn(s *server) {
 	c, p := s.cl, s.pool
 	if s.era == p.era {
-		p.accepted.Learn(s.set, c.wishes)
+		p.accepted.Learn(s.set, c.arrival.wishes)
 	}
 	if s.phase = leased; len(c.pending) == 0 {
 		e.detach(s)
@@ -105,7 +105,7 @@ func (e *Engine) letIn(s *server) {
 	e.admit(c, s.set)
 	for _, other := range p.Line.All() { // what they wait to try may be known now
 		if other.login != 0 && p.params != nil && other.place.Waits() {
-			if _, _, known := p.accepted.Wish(p.params, other.wishes); known {
+			if _, _, known := p.accepted.Wish(p.params, other.arrival.wishes); known {
 				other.place.Leave()
 				e.admitKnown(other)
 			}

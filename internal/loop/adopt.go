@@ -19,7 +19,7 @@ func (l *Loop) Adopt(c engine.Conn, fd int, first []byte) {
 		closeFD(fd)
 		return
 	}
-	k.fd = fd
+	k.num = int32(fd)
 	if k.asked && k.askedHow == engine.Now {
 		l.end(c, k, nil)
 		return
@@ -34,7 +34,7 @@ func (l *Loop) Adopt(c engine.Conn, fd int, first []byte) {
 		return
 	}
 	if len(first) > 0 {
-		k.first = first
+		k.first = &early{first}
 		l.push(c, k)
 	}
 	if k.over() {

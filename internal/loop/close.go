@@ -48,7 +48,7 @@ func (l *Loop) flushed(c engine.Conn, k *conn) {
 		l.touch(c, k)
 		return
 	}
-	if err := shutdownFD(k.fd); err != nil {
+	if err := shutdownFD(k.fd()); err != nil {
 		l.end(c, k, err)
 		return
 	}
@@ -61,12 +61,12 @@ func (l *Loop) flushed(c engine.Conn, k *conn) {
 
 // drain reads once what the peer still sends after our FIN, to throw it away.
 func (l *Loop) drain(c engine.Conn, k *conn) {
-	n, err := readFD(k.fd, l.recv[:drainBytes-k.drained])
+	n, err := readFD(k.fd(), l.recv[:drainBytes-k.drained])
 	if again(err) {
 		k.readable = false
 		return
 	}
-	k.drained += max(n, 0)
+	k.drained += int32(max(n, 0))
 	if err != nil || n == 0 || k.drained == drainBytes {
 		l.end(c, k, nil)
 	}
@@ -77,10 +77,10 @@ func (l *Loop) end(c engine.Conn, k *conn, err error) {
 	l.out.clear(k)
 	l.out.drop(k)
 	k.first = nil
-	if k.fd >= 0 {
-		l.epoll.remove(k.fd)
-		closeFD(k.fd)
-		k.fd = -1
+	if k.fd() >= 0 {
+		l.epoll.remove(k.fd())
+		closeFD(k.fd())
+		k.num = -1
 	}
 	k.state = ended
 	l.ended = append(l.ended, ending{c, err})
@@ -89,7 +89,7 @@ func (l *Loop) end(c engine.Conn, k *conn, err error) {
 // tellClosed says the last word about a connection and frees its name.
 func (l *Loop) tellClosed(e ending) {
 	k := l.table.at(e.c.Index())
-	*k = conn{gen: k.gen, fd: -1}
+	*k = conn{gen: k.gen, num: -1}
 	l.live.Add(-1)
 	l.calling = true
 	l.h.Closed(l.now, e.c, e.err)

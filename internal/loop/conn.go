@@ -22,7 +22,7 @@ const (
 // conn is one connection. An idle one owns no memory but this.
 type conn struct {
 	gen   uint32
-	fd    int
+	num   int32 // of the descriptor; -1: none
 	state state
 
 	paused   bool
@@ -40,15 +40,27 @@ type conn struct {
 	asked    bool // Close was asked while reserved
 	askedHow engine.How
 
-	drained int   // bytes thrown away since our FIN
+	drained int32 // bytes thrown away since our FIN
 	broken  error // a write failed: what has arrived is still read, then this is told
 	tls     *sealed
-	first   []byte // bytes that came before the descriptor, not delivered yet
+	first   *early // nil for none
 
 	segs  list   // pieces of this turn, in outbox.segs
-	queue []byte // what the kernel did not take yet; borrowed from outbox, nil when empty
-	head  int    // how much of queue is written
+	queue *queue // what the kernel did not take yet; borrowed from outbox, nil when empty
 }
+
+// early is bytes that came before the descriptor and are not delivered yet: never none.
+type early struct{ bytes []byte }
+
+// queue is bytes that wait for room in a socket.
+type queue struct {
+	buf  []byte
+	head int // how much of buf is written
+}
+
+func (q *queue) rest() []byte { return q.buf[q.head:] }
+
+func (k *conn) fd() int { return int(k.num) }
 
 // ending is a Closed to be told.
 type ending struct {
@@ -68,13 +80,18 @@ func (k *conn) takes() bool {
 }
 
 // over says that TLS has ended, and that nothing stands before its end any more.
-func (k *conn) over() bool { return k.tls != nil && k.tls.end != nil && len(k.first) == 0 }
+func (k *conn) over() bool { return k.tls != nil && k.tls.end != nil && k.first == nil }
 
 // waits says whether anything waits on the heap.
 func (k *conn) waits() bool { return k.unsent() > 0 || k.tls != nil && len(k.tls.pipe.out) > 0 }
 
 // unsent is how many bytes wait on the heap as they came, not as records.
-func (k *conn) unsent() int { return len(k.queue) - k.head }
+func (k *conn) unsent() int {
+	if k.queue == nil {
+		return 0
+	}
+	return len(k.queue.rest())
+}
 
 // names gives out the names of connections, to any goroutine.
 type names struct {
@@ -119,7 +136,7 @@ func (s *names) release(c engine.Conn) {
 
 func generation(c engine.Conn) uint32 { return uint32(c >> 32) }
 
-const tablePage = 64
+const tablePage = 128 // of 80 bytes: one of the sizes that Go gives memory out in
 
 // table finds connections by index. Its pages never move, so a *conn stays good.
 type table struct{ pages []*[tablePage]conn }
@@ -138,7 +155,7 @@ func (t *table) grow(i uint32) *conn {
 	for int(i/tablePage) >= len(t.pages) {
 		p := new([tablePage]conn)
 		for j := range p {
-			p[j].fd = -1
+			p[j].num = -1
 		}
 		t.pages = append(t.pages, p)
 	}
@@ -172,7 +189,7 @@ func (l *Loop) meet(c engine.Conn) *conn {
 		return nil
 	}
 	k := l.table.grow(c.Index())
-	*k = conn{gen: generation(c), fd: -1, state: reserved}
+	*k = conn{gen: generation(c), num: -1, state: reserved}
 	return k
 }
 

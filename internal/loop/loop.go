@@ -210,9 +210,9 @@ func (l *Loop) timers() {
 // shut closes every descriptor, after the mailbox has been closed.
 func (l *Loop) shut() {
 	l.table.each(func(k *conn) {
-		if k.fd >= 0 {
-			closeFD(k.fd)
-			k.fd = -1
+		if k.fd() >= 0 {
+			closeFD(k.fd())
+			k.num = -1
 		}
 		k.state = vacant
 	})

@@ -21,7 +21,7 @@ func (l *Loop) note(n int) {
 			continue
 		}
 		k := l.find(c)
-		if k == nil || k.fd < 0 {
+		if k == nil || k.fd() < 0 {
 			continue
 		}
 		if ev&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 && k.blocked {
@@ -53,7 +53,7 @@ func (l *Loop) wants(k *conn) bool {
 		if k.paused {
 			return k.hangup || k.broken != nil || k.over()
 		}
-		return k.readable || len(k.first) > 0 || k.over()
+		return k.readable || k.first != nil || k.over()
 	case draining:
 		return k.readable
 	}
@@ -88,7 +88,7 @@ func (l *Loop) readAll() {
 			l.drain(c, k)
 		case k.paused:
 			l.lookPaused(c, k)
-		case len(k.first) > 0:
+		case k.first != nil:
 			l.giveFirst(c, k)
 		default:
 			l.read(c, k)
@@ -103,13 +103,13 @@ func (l *Loop) readAll() {
 
 // giveFirst delivers bytes that came with Adopt, at most a buffer at a time.
 func (l *Loop) giveFirst(c engine.Conn, k *conn) {
-	p := k.first
+	p := k.first.bytes
 	if len(p) > recvSize {
-		p, k.first = p[:recvSize:recvSize], p[recvSize:]
+		p, k.first.bytes = p[:recvSize:recvSize], p[recvSize:]
 	} else {
 		k.first = nil
 	}
-	l.data(c, p, len(k.first) > 0)
+	l.data(c, p, k.first != nil)
 }
 
 // read reads once and tells what came.
@@ -122,7 +122,7 @@ func (l *Loop) read(c engine.Conn, k *conn) {
 		}
 		return
 	}
-	n, err := readFD(k.fd, l.recv)
+	n, err := readFD(k.fd(), l.recv)
 	switch {
 	case err == unix.EAGAIN:
 		k.readable = false
@@ -177,13 +177,13 @@ func (l *Loop) lookPaused(c engine.Conn, k *conn) {
 	}
 	if k.failed {
 		k.failed = false
-		if err := socketError(k.fd); err != nil {
+		if err := socketError(k.fd()); err != nil {
 			l.end(c, k, err)
 			return
 		}
 	}
-	switch n := unread(k.fd); {
-	case len(k.first) > 0:
+	switch n := unread(k.fd()); {
+	case k.first != nil:
 	case k.over():
 		l.endSealed(c, k)
 	case k.tls == nil && n == 0:
@@ -204,7 +204,7 @@ func (l *Loop) Drain(c engine.Conn) {
 		panic("loop: Drain inside a call of the Handler")
 	}
 	k := l.find(c)
-	for k != nil && k.state == open && !k.paused && len(k.first) > 0 {
+	for k != nil && k.state == open && !k.paused && k.first != nil {
 		l.giveFirst(c, k)
 		k = l.find(c)
 	}

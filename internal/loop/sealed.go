@@ -78,7 +78,7 @@ func (l *Loop) open(k *conn) (n int, dry bool) {
 // readSealed reads once and tells what came, if anything did.
 func (l *Loop) readSealed(c engine.Conn, k *conn) {
 	p := l.recv[:sealedRead]
-	n, err := readFD(k.fd, p)
+	n, err := readFD(k.fd(), p)
 	if err != nil && !again(err) {
 		l.end(c, k, readError(k, err))
 		return
@@ -128,7 +128,7 @@ func (l *Loop) endSealed(c engine.Conn, k *conn) {
 		}
 	}
 	if !k.blocked && len(k.tls.pipe.out) > 0 {
-		_, _ = writeFD(k.fd, k.tls.pipe.out)
+		_, _ = writeFD(k.fd(), k.tls.pipe.out)
 	}
 	l.end(c, k, readError(k, err))
 }
@@ -139,7 +139,7 @@ func (l *Loop) writeSealed(k *conn) (sent int, err error) {
 	o, t := &l.out, k.tls
 	for {
 		if len(t.pipe.out) > 0 {
-			n, err := writeFD(k.fd, t.pipe.out)
+			n, err := writeFD(k.fd(), t.pipe.out)
 			if err != nil && !again(err) {
 				t.pipe.out = nil
 				return sent, err
@@ -195,12 +195,11 @@ func (l *Loop) seal(k *conn) error {
 		}
 	}
 	o.spill(k, 0)
-	batch := k.queue[k.head:min(len(k.queue), k.head+sealBatch)]
+	batch := k.queue.rest()
+	batch = batch[:min(len(batch), sealBatch)]
 	t.owed = len(batch)
 	_, err := t.Write(batch)
-	if k.head += len(batch); k.head == len(k.queue) {
-		o.drop(k)
-	}
+	o.wrote(k, len(batch))
 	return err
 }
 

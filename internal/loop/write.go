@@ -32,7 +32,7 @@ type outbox struct {
 	copies []byte        // what Send copied
 	live   int           // pieces not written, copied or dropped yet
 	dirty  []engine.Conn // connections to be written, in the order they were first sent to
-	blocks [][]byte      // spare memory for heap queues
+	blocks []*queue      // spare memory for heap queues
 	iov    [maxPieces + 1]unix.Iovec
 }
 
@@ -204,7 +204,7 @@ func (o *outbox) write(k *conn) (int, error) {
 	}
 	queued := k.unsent()
 	if queued > 0 {
-		put(k.queue[k.head:])
+		put(k.queue.rest())
 	}
 	for i := k.segs.head; i != 0; i = o.segs[i-1].next {
 		put(o.bytes(&o.segs[i-1]))
@@ -212,9 +212,9 @@ func (o *outbox) write(k *conn) (int, error) {
 	var n int
 	var err error
 	if pieces == 1 {
-		n, err = writeFD(k.fd, one)
+		n, err = writeFD(k.fd(), one)
 	} else {
-		n, err = writevFD(k.fd, o.iov[:pieces])
+		n, err = writevFD(k.fd(), o.iov[:pieces])
 	}
 	clear(o.iov[:pieces])
 	if err == unix.EAGAIN {
@@ -224,10 +224,7 @@ func (o *outbox) write(k *conn) (int, error) {
 		return 0, err
 	}
 	k.blocked = n < total
-	k.head += min(n, queued)
-	if k.head == len(k.queue) {
-		o.drop(k)
-	}
+	o.wrote(k, min(n, queued))
 	o.spill(k, n-min(n, queued))
 	return n, nil
 }
@@ -246,35 +243,48 @@ func (o *outbox) spill(k *conn, skip int) {
 	o.clear(k)
 }
 
+// wrote gives up the first n bytes of k's heap queue.
+func (o *outbox) wrote(k *conn, n int) {
+	if k.queue == nil {
+		return
+	}
+	if k.queue.head += n; k.queue.head == len(k.queue.buf) {
+		o.drop(k)
+	}
+}
+
 // keep appends p to k's heap queue.
 func (o *outbox) keep(k *conn, p []byte) {
 	if k.queue == nil {
 		if n := len(o.blocks); n > 0 {
-			k.queue = o.blocks[n-1][:0]
+			k.queue = o.blocks[n-1]
 			o.blocks[n-1] = nil
 			o.blocks = o.blocks[:n-1]
 		} else {
-			k.queue = make([]byte, 0, max(blockSize, len(p)))
+			k.queue = &queue{buf: make([]byte, 0, max(blockSize, len(p)))}
 		}
 	}
+	q := k.queue
 	// Written bytes are given up only when they are the larger half: each byte is then moved at most once on average.
-	if len(k.queue)+len(p) > cap(k.queue) && k.head > len(k.queue)/2 {
-		n := copy(k.queue, k.queue[k.head:])
-		k.queue, k.head = k.queue[:n], 0
+	if len(q.buf)+len(p) > cap(q.buf) && q.head > len(q.buf)/2 {
+		n := copy(q.buf, q.rest())
+		q.buf, q.head = q.buf[:n], 0
 	}
-	k.queue = append(k.queue, p...)
+	q.buf = append(q.buf, p...)
 }
 
 // drop gives k's heap queue back.
 func (o *outbox) drop(k *conn) {
-	if k.queue == nil {
+	q := k.queue
+	if q == nil {
 		return
 	}
-	mangle(k.queue)
-	if cap(k.queue) <= keepBlock && len(o.blocks) < keepBlocks {
-		o.blocks = append(o.blocks, k.queue[:0])
+	mangle(q.buf)
+	if cap(q.buf) <= keepBlock && len(o.blocks) < keepBlocks {
+		q.buf, q.head = q.buf[:0], 0
+		o.blocks = append(o.blocks, q)
 	}
-	k.queue, k.head = nil, 0
+	k.queue = nil
 }
 
 // writeFailed ends k, but not before what has arrived was read: the reason may stand there.
