@@ -13,7 +13,7 @@ const never = time.Duration(1<<63 - 1)
 // attend sees to it that a client is looked at when the first of its limits is reached. It is called several times in
 // each query, where most limits are not set: only those that are cost anything.
 func (e *Engine) attend(c *client) {
-	if c.forgotten || c.login != 0 || c.replication() != "" { // a stream of changes is one long query
+	if c.forgotten || c.arrival != nil { // it is not in yet; or it has a server to itself: a stream of changes is one long query
 		return
 	}
 	l := &c.pool.share.Limits
@@ -111,10 +111,10 @@ func (e *Engine) endTransaction(c *client) {
 // overrun looks at a unit that has ended, and was cancelled because its transaction took too long. If that is over now
 // in another way, its client goes on.
 func (c *client) overrun() {
-	if c.overdue() == 0 || c.overdue() > c.sess.Ended() {
+	if c.strain == nil || c.strain.overdue == 0 || c.strain.overdue > c.sess.Ended() {
 		return
 	}
-	failed := c.sess.WasCancelled(c.overdue())
+	failed := c.sess.WasCancelled(c.strain.overdue)
 	c.strain.overdue = 0
 	c.condemned = failed || c.sess.Begun() == c.sess.Ended() && c.sess.Tx() != 'I'
 }

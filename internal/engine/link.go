@@ -10,7 +10,7 @@ const (
 
 // link is one connection as the engine sees it.
 type link struct {
-	conn   Conn // 0: not there, or no longer
+	conn   Conn  // 0: not there, or no longer
 	queued int32 // bytes handed over and not accounted for by Sent; back pressure keeps it near highWater
 	paused pauses
 }

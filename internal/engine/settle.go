@@ -135,7 +135,7 @@ func (e *Engine) detach(s *server) {
 	}
 	e.resume(&s.link, pausePeer)
 	e.resume(&c.link, pausePeer)
-	if len(c.orders) == 0 && c.overdue() == 0 { // else it may be asked how a unit ended
+	if len(c.orders) == 0 && (c.strain == nil || c.strain.overdue == 0) { // else it may be asked how a unit ended
 		c.sess.Rest()
 	}
 }

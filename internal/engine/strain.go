@@ -68,11 +68,3 @@ func (c *client) cause() string {
 	}
 	return c.strain.cause
 }
-
-// overdue is the serial of a unit that was cancelled for transaction_timeout; 0: none, or that is settled.
-func (c *client) overdue() uint64 {
-	if c.strain == nil {
-		return 0
-	}
-	return c.strain.overdue
-}

@@ -16,6 +16,9 @@
 // belong to the engine's thread, as the Session does. Names and shelf are changed when a message is sent, and changed
 // back when the server turns out not to have done it.
 //
+// What a Session needs only while something goes on is its work, which goes round: work.go. One that rests has none, so
+// every method that may be asked of such a one looks first.
+//
 // A DEALLOCATE in the extended protocol: dropping.go. Where no transaction block outlives its unit (Single): single.go.
 //
 // Limits: maxOutstanding messages without a reply (more are held back, which back pressure makes harmless), maxName for

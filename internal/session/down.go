@@ -66,6 +66,10 @@ func (s *Session) Down(b []byte) (n int, v DownVerdict) {
 			return passFirst(n, DownBroken)
 		}
 		if plain(typ) {
+			if whole := wire.HeaderLen + body; whole <= len(b)-n {
+				n += whole
+				continue
+			}
 			s.down = frame{rest: body}
 			n += wire.HeaderLen
 			continue

@@ -49,9 +49,9 @@ type decision struct {
 // of them. free tells whether a new unit may be sent at once: the server is leased and nothing keeps it still.
 func (s *Session) Up(b []byte, free bool) (n int, v Verdict) {
 	if s.work == nil {
-		if !free { // it may be asked to wait, as it is, however many do
-			if d := s.judge(b, false); d.v == Begin || d.v == More {
-				return 0, d.v
+		if !free { // however many wait, they rest
+			if v = s.knock(b); v != Pass {
+				return 0, v
 			}
 		}
 		s.wake()
@@ -80,6 +80,27 @@ func (s *Session) Up(b []byte, free bool) (n int, v Verdict) {
 		n += wire.HeaderLen
 	}
 	return n, Pass
+}
+
+// knock is what judge says, in short, to a message that begins a unit of a client that rests: Begin, or More. Pass: it is
+// not one, or something is wrong with it.
+func (s *Session) knock(b []byte) Verdict {
+	if len(b) < wire.HeaderLen {
+		return More
+	}
+	typ, body, err := wire.FrontendHeader(b)
+	if err != nil || s.copyIn {
+		return Pass
+	}
+	switch typ {
+	case wire.MsgQuery, wire.MsgFunctionCall, wire.MsgParse, wire.MsgBind, wire.MsgDescribe, wire.MsgExecute, wire.MsgClose, wire.MsgSync:
+	default:
+		return Pass
+	}
+	if len(b)-wire.HeaderLen < s.sought(typ, body, b[wire.HeaderLen:]) {
+		return More
+	}
+	return Begin
 }
 
 // continueUp takes what b has of the message under way.

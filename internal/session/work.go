@@ -12,23 +12,27 @@ type work struct {
 	up    frame
 	down  frame
 
-	unnamed    unnamed
-	dropping   dropping // what the unnamed statement drops
-	shelf      *Shelf   // the leased server's
-	reading    string   // the settings under which the server reads a text
-	lease      uint64
-	refusals   []refusal // what the Failing entries say, in order
-	protected  span      // units that may hold a COMMIT
-	opening    span      // units that may open a transaction block
-	resets     span      // units that may take startup values away
-	failedUnit uint64    // serial of the last unit of which the client was sent an error
+	unnamed  unnamed
+	dropping dropping // what the unnamed statement drops
+	shelf    *Shelf   // the leased server's
+	reading  string   // the settings under which the server reads a text
+	lease    uint64
+	refusals []refusal // what the Failing entries say, in order
+	serials
+	counts Counts
+	late   []byte // for the client, as soon as the message that it gets in pieces is whole
+	out    []byte
+	report Report
+	err    sqlstate.Error
+}
 
-	counts    Counts
-	cancelled [4]uint64 // serials of the last units that ended in 57014
-	late      []byte    // for the client, as soon as the message that it gets in pieces is whole
-	out       []byte
-	report    Report
-	err       sqlstate.Error
+// serials are those of units that something is known of.
+type serials struct {
+	protected  span      // may hold a COMMIT
+	opening    span      // may open a transaction block
+	resets     span      // may take startup values away
+	failedUnit uint64    // the last one of which the client was sent an error
+	cancelled  [4]uint64 // the last ones that ended in 57014
 }
 
 // resting is what stays of the work while there is none.
@@ -48,27 +52,33 @@ const (
 // up all that it will not need before it is leased one again.
 func (s *Session) Rest() {
 	w := s.work
-	if w == nil || w.queue.Len() > 0 || s.open || w.up.rest > 0 || w.down.rest > 0 || len(w.late) > 0 || len(w.unnamed.sent) > 0 || w.counts != (Counts{}) {
+	if w == nil || w.queue.Len() > 0 || s.open || w.up.rest > 0 || w.down.rest > 0 || len(w.late) > 0 || len(w.unnamed.sent) > 0 {
 		return
 	}
 	s.work = nil
-	kept := resting{w.unnamed.cur, w.dropping.name}
-	sent, out := w.unnamed.sent, w.out[:0]
-	if len(kept.unnamed) == 0 {
-		if kept.unnamed = nil; cap(sent) == 0 {
-			sent = w.unnamed.cur
-		}
+	if len(w.unnamed.cur) > 0 {
+		s.resting.unnamed, w.unnamed.cur = w.unnamed.cur, nil
 	}
-	s.resting = kept
+	if w.dropping.name != "" {
+		s.resting.drops, w.dropping.name = w.dropping.name, ""
+	}
 	if s.lib == nil || len(s.lib.works) >= maxWorks {
 		return
 	}
-	if cap(out) > maxRestingOut {
-		out = nil
-	}
-	*w = work{}
-	w.unnamed.sent, w.out = sent, out
+	w.clear()
 	s.lib.works = append(s.lib.works, w)
+}
+
+// clear takes what was the last client's out of w, but for memory that serves the next one as well. What Leased sets and
+// what is empty at rest is not looked at.
+func (w *work) clear() {
+	w.up, w.down, w.serials, w.counts = frame{}, frame{}, serials{}, Counts{}
+	if cap(w.out) > maxRestingOut {
+		w.out = nil
+	}
+	if w.report.Name != nil || w.report.Value != nil || w.report.Body != nil {
+		w.report = Report{}
+	}
 }
 
 // wake makes sure that there is work.
@@ -85,6 +95,10 @@ func (s *Session) rise() {
 	} else {
 		s.work = new(work)
 	}
-	s.unnamed.cur, s.dropping.name = s.resting.unnamed, s.resting.drops
-	s.resting = resting{}
+	if s.resting.unnamed != nil {
+		s.unnamed.cur, s.resting.unnamed = s.resting.unnamed, nil
+	}
+	if s.resting.drops != "" {
+		s.dropping.name, s.resting.drops = s.resting.drops, ""
+	}
 }
