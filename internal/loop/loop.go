@@ -23,8 +23,8 @@ const longestSleep = time.Second
 type Handler interface {
 	// Data: bytes of c arrived. b is lent for this call and for what the call forwards of it.
 	Data(now time.Duration, c engine.Conn, b engine.Buf)
-	// Sent: a write towards c was tried and took n bytes, perhaps none. It follows every call (or event) in which
-	// something was queued on c.
+	// Sent: a write towards c was tried and took n bytes, perhaps none, of what was queued in one event or in several. It
+	// follows every event in which something was queued on c, some time later.
 	Sent(now time.Duration, c engine.Conn, n int)
 	// Closed: c is gone, nothing more is said of it. err is nil if it was closed as asked, io.EOF after the
 	// peer's FIN.
@@ -34,7 +34,7 @@ type Handler interface {
 	// Ending tells whether Told has to follow before anything is written.
 	Ending() bool
 	// Told: what was sent is written right behind this call. now is a fresh look at the clock, of which events share one, and
-	// not before the write, if nobody takes the processor from the loop in between.
+	// not before the last of these writes, if nobody takes the processor from the loop in between.
 	Told(now time.Duration)
 }
 

@@ -93,6 +93,31 @@ func TestToldBeforeTheWrite(t *testing.T) {
 	}
 }
 
+// Whoever is written to last has not heard before what was told: there are as many writes in between.
+func TestToldCountsTheWrites(t *testing.T) {
+	w := newWorld(t)
+	var told []time.Duration // the loop's
+	w.Start(&hooks{told: func(now time.Duration) { told = append(told, now) }})
+	var conns []engine.Conn
+	for range 50 {
+		c, _ := w.adopt(tcpPair)
+		conns = append(conns, c)
+	}
+	var asked time.Duration // the loop's
+	w.do(func() {
+		told = nil
+		for _, c := range conns {
+			w.l.Send(c, []byte("y"))
+		}
+		asked = w.l.Now()
+	})
+	w.do(func() {
+		if last := asked + time.Duration(len(conns))*writing; len(told) != 1 || told[0] < last {
+			t.Errorf("asked at %v, told at %v; want once, and not before %v", asked, told, last)
+		}
+	})
+}
+
 // adopt gives the loop one end of a connection and the test the other.
 func (w *world) adopt(pair func(testing.TB) (int, *peer)) (engine.Conn, *peer) {
 	near, p := pair(w.t)

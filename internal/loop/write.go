@@ -125,8 +125,7 @@ func (o *outbox) clear(k *conn) {
 	o.copies = o.copies[:0]
 }
 
-// writing is about what it takes to write once the clock was looked at. A peer's answer by way of a new connection takes
-// several times as long.
+// writing is about what one write takes. A peer's answer by way of a new connection takes several times as long.
 const writing = 10 * time.Microsecond
 
 // settle writes every connection that was sent something, tells who is gone, and goes on until nothing is left
@@ -134,7 +133,7 @@ const writing = 10 * time.Microsecond
 func (l *Loop) settle() {
 	for len(l.out.dirty) > 0 || len(l.ended) > 0 {
 		if l.h.Ending() {
-			l.h.Told(l.Now() + writing)
+			l.h.Told(l.Now() + writing*time.Duration(len(l.out.dirty)))
 		}
 		for i := 0; i < len(l.out.dirty); i++ {
 			l.write(l.out.dirty[i])
