@@ -51,8 +51,8 @@ const (
 type Buf struct {
 	Bytes []byte
 	ID    uint32 // for the driver's own use
-	// More says that the driver stopped at a full buffer: bytes may be waiting in the socket. Another Data
-	// follows without being asked for, an empty one if the socket turns out to be dry (unless the Conn is paused).
+	// More says that when these bytes were taken others may have been waiting behind them, in the socket or in the driver.
+	// Another Data follows without being asked for, an empty one if there was nothing (unless the Conn is paused).
 	More bool
 }
 
@@ -64,7 +64,7 @@ type Outside interface {
 	Forward(to Conn, b Buf, from, n int)
 	// Send queues a copy of p on to.
 	Send(to Conn, p []byte)
-	// Pause asks for no more Data from c. Data may still follow and is taken.
+	// Pause asks for no more Data from c. What a read under way brings may still follow, at most a buffer, and is taken.
 	Pause(c Conn)
 	// Resume undoes Pause.
 	Resume(c Conn)

@@ -53,6 +53,25 @@
 // sends close_notify before its FIN. A paused connection whose FIN was announced is read if so little stands before it that
 // it may be a close_notify: Data may follow a Pause.
 //
+// # io_uring
+//
+// A driver for it was tried and thrown away (ADR 17). The Handler, the engine and everything above epoll_linux.go stay as they are, if it
+//   - sets its ring up with SINGLE_ISSUER and DEFER_TASKRUN, disabled until Run has its thread: so nothing completes but inside
+//     io_uring_enter, and Drain is: enter without waiting, note, tell what came of this connection, until 64 KB or nothing more;
+//   - notes completions where note notes readiness, in a place of each connection, and tells them in readAll;
+//   - receives one-shot into provided buffers, again only after Data and unless paused. A receive in flight at a Pause stays; a
+//     paused connection without one gets a poll for its end (POLLRDHUP). No buffer left (ENOBUFS): a plain read into recv;
+//   - says More after a full buffer, with CQE_F_SOCK_NONEMPTY, or if another completion of the connection is noted;
+//   - sends with MSG_DONTWAIT, spills what is left, and polls for room; gives lent buffers back after the submission. Before it
+//     reads into recv or opens records into opened again, and before Run returns, it submits;
+//   - submits few sends behind one Told: the kernel takes them one after the other;
+//   - cancels what is in flight before it closes a descriptor, and tells Closed and frees the name after the last completion. So
+//     too before Await tells that time is over, and before shut closes the ring, which by itself lets go of sockets some time later;
+//   - reports what epoll_ctl refuses at once (EBADF) although it would come as a completion.
+//
+// A Conn fills the 64 bits of user_data: the kind of an operation takes its place from the generation, which need not be whole if
+// names are freed as said.
+//
 // # Limits
 //
 // A TLS connection that makes us answer (KeyUpdate) without reading the answers is ended at 128 KB of them.

@@ -76,7 +76,7 @@ func TestUnixPeerClosesBehindData(t *testing.T) {
 			for w.Step() {
 			}
 			w.do(func() {
-				if _, over := h.ends[c]; over {
+				if _, over := h.ends[c]; over && len(h.bytes[c]) == 0 { // Data may follow a Pause
 					t.Error("Closed came before the data")
 				}
 				w.l.Resume(c)
