@@ -108,7 +108,7 @@ func (w *World) meant(o *order) *client {
 	gone := c != nil && c.conn != nil && (c.conn.over || c.conn.closing)
 	switch {
 	case a != nil && w.askedFor(a):
-		if u := c.present(); u == nil || u.queuedTo != o.conn { // else that is whom it would end
+		if u := c.present(); u == nil || u.queuedTo != o.conn || s.lending { // else that is whom it would end
 			return a
 		}
 	case !w.askedFor(c) && (!gone || s.lending || !s.out.boundary()) && !(c != nil && !gone && w.checkDue(c)):

@@ -155,7 +155,7 @@ func (e *end) kick() {
 	if e.moving || e.rst || e.hole || len(e.out) == 0 && (!e.fin || e.finSent) {
 		return
 	}
-	if p := e.peer; len(e.out) > 0 && len(p.in) >= p.inCap && !p.closed {
+	if p := e.peer; len(e.out) > 0 && len(p.in) >= p.inCap && !p.closed && !p.rst {
 		return // its reader will kick
 	}
 	e.moving = true
@@ -172,7 +172,7 @@ func (e *end) move() {
 	if e.rst || e.hole {
 		return
 	}
-	if p.closed {
+	if p.closed || p.rst { // nothing arrives behind a reset
 		if len(e.out) > 0 {
 			e.out = nil
 			e.w.after(e.delay, e.reset)
