@@ -113,17 +113,20 @@ func (w *World) checkAsked(k *conn, typ byte, body []byte) {
 	if _, asked := check.Text(); !asked || check.Delay == 0 || !w.k.transaction || w.k.mixed || w.k.single || k.fenced || k.backend.sole != nil || typ == 'X' || typ == 'Q' && len(body) == 1 {
 		return
 	}
-	if silent := w.gateTime(w.now) - w.gateTime(k.heardAt); silent > check.Delay {
+	if silent := w.since(k.heardAt); silent > check.Delay {
 		w.violate("P4", "%s was silent for %v and is handed out without being asked", k.name(), silent)
 	}
 }
 
-// gateTime is what the gate's own clock says at a moment of the world's.
-func (w *World) gateTime(t time.Duration) time.Duration {
+// since is how long ago a moment was, by the gate's own clock.
+func (w *World) since(t time.Duration) time.Duration { return w.lasted(t, w.now) }
+
+// lasted is the time between two moments by that clock.
+func (w *World) lasted(from, to time.Duration) time.Duration {
 	if w.proc == nil {
-		return t
+		return to - from
 	}
-	return w.proc.clock.here(t)
+	return w.proc.clock.here(to) - w.proc.clock.here(from)
 }
 
 // checkRetired sees a server told to terminate: nobody may hold it.

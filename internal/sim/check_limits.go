@@ -45,14 +45,14 @@ func (c *client) blockBefore(n int, since, now time.Duration) (_ time.Duration, 
 // told that between two messages, perhaps not at once: its next units may have ended by then.
 func (c *client) overran(limit time.Duration) bool {
 	for i, u := range c.units[:min(c.ended, len(c.units))] {
-		if u.told != "57014" || c.w.now-u.endedAt > c.w.k.config.Timeouts.ServerConnect+time.Millisecond {
+		if u.told != "57014" || c.w.since(u.endedAt) > c.w.k.config.Timeouts.ServerConnect+time.Millisecond {
 			continue
 		}
 		began := u.fedAt
 		if i > 0 {
 			began = max(began, c.units[i-1].endedAt)
 		}
-		if since, _ := c.blockBefore(i, began, 0); u.endedAt-since >= limit {
+		if since, _ := c.blockBefore(i, began, 0); c.w.lasted(since, u.endedAt) >= limit {
 			return true
 		}
 	}
@@ -73,7 +73,7 @@ func (w *World) checkDue(c *client) bool {
 	}
 	since := c.underWay()
 	tx, _ := c.inTransaction()
-	return l.Query > 0 && since > 0 && w.now-since >= l.Query || l.Transaction > 0 && tx > 0 && w.now-tx >= l.Transaction
+	return l.Query > 0 && since > 0 && w.since(since) >= l.Query || l.Transaction > 0 && tx > 0 && w.since(tx) >= l.Transaction
 }
 
 // commanded tells whether somebody at the console had the client's present unit cancelled.
@@ -93,7 +93,7 @@ func (w *World) checkMourning(c *client, o *order) {
 	if c.conn.overAt != 0 {
 		at = min(at, c.conn.overAt) // it was cut off before it left
 	}
-	if since := w.now - at; k.OnLoss == config.LossCloses || k.ClientLoss == 0 || since < k.ClientLoss {
+	if since := w.since(at); k.OnLoss == config.LossCloses || k.ClientLoss == 0 || since < k.ClientLoss {
 		w.violate("P8", "order %d goes out for %s, who left %v ago, with on_client_loss = %s", o.id, c.name(), since, k.OnLoss)
 	}
 }
@@ -104,20 +104,20 @@ func (w *World) checkLimit(c *client, code string) {
 	switch code {
 	case "57P05":
 		since := max(c.letIn, c.lastEnd)
-		if u := c.unit(); l.ClientIdle == 0 || w.now-since < l.ClientIdle || c.ended > 0 && c.units[c.ended-1].status != 'I' || u != nil && u.fedAt != 0 && u.end >= 0 && c.fed >= u.end {
-			w.violate("P5", "%s is closed as idle, %v after it had been answered", c.name(), w.now-since)
+		if u := c.unit(); l.ClientIdle == 0 || w.since(since) < l.ClientIdle || c.ended > 0 && c.units[c.ended-1].status != 'I' || u != nil && u.fedAt != 0 && u.end >= 0 && c.fed >= u.end {
+			w.violate("P5", "%s is closed as idle, %v after it had been answered", c.name(), w.since(since))
 		}
 	case "25P03":
 		since := max(c.lastEnd, c.fedAt)
 		tx, first := c.inTransaction()
-		if l.IdleTransaction == 0 || w.now-since < l.IdleTransaction || tx == 0 {
-			w.violate("P5", "%s is closed as idle in a transaction, %v after it had been answered or asked", c.name(), w.now-since)
+		if l.IdleTransaction == 0 || w.since(since) < l.IdleTransaction || tx == 0 {
+			w.violate("P5", "%s is closed as idle in a transaction, %v after it had been answered or asked", c.name(), w.since(since))
 		}
 		c.mustNotCommit, c.mustNotFrom = w.now, first
 	case "25P04":
 		since, first := c.inTransaction()
-		if l.Transaction == 0 || (since == 0 || w.now-since < l.Transaction) && !c.overran(l.Transaction) {
-			w.violate("P5", "%s is closed for a transaction of %v", c.name(), w.now-since)
+		if l.Transaction == 0 || (since == 0 || w.since(since) < l.Transaction) && !c.overran(l.Transaction) {
+			w.violate("P5", "%s is closed for a transaction of %v", c.name(), w.since(since))
 		}
 		if c.ended == len(c.units) && c.units[c.ended-1].status != 'I' {
 			c.mustNotCommit, c.mustNotFrom = w.now, first

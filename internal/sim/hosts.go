@@ -178,13 +178,13 @@ const lateDial = 500 * time.Millisecond
 // prompt tells whether the engine has no reason to begin elsewhere: the host is up, as far as the engine was told, and no
 // dial to it takes long or is from before the last reload.
 func (g *gate) prompt(h *host) bool {
-	late := func(a *attempt) bool { return g.w.now-a.at >= lateDial || a.at <= g.renewed }
+	late := func(a *attempt) bool { return g.w.since(a.at) >= lateDial || a.at <= g.renewed }
 	return h.good && !slices.ContainsFunc(h.dialing, late)
 }
 
 // checkChoice sees a server dialed: not at a host that fails while another is up, unless it is time to try it again, once.
 func (g *gate) checkChoice(h *host) {
-	if h.good || g.w.now-h.failed >= lateDial && len(h.dialing) == 0 || h.failed <= g.renewed {
+	if h.good || g.w.since(h.failed) >= lateDial && len(h.dialing) == 0 || h.failed <= g.renewed {
 		return
 	}
 	for _, name := range g.places() {
@@ -230,7 +230,7 @@ func (w *World) starves(user int) bool {
 	for _, k := range g.conns {
 		if k != nil && k.server != 0 && k.backend.user == user {
 			servers++
-			if k.sees.checking && w.now-k.sees.checkAt < lateDial {
+			if k.sees.checking && w.since(k.sees.checkAt) < lateDial {
 				asked++
 			}
 		}
@@ -241,7 +241,7 @@ func (w *World) starves(user int) bool {
 	up := false
 	for _, name := range g.places() {
 		h := g.hostAt(name)
-		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && a.good && !a.sole && w.now-a.at < lateDial }) {
+		if slices.ContainsFunc(h.dialing, func(a *attempt) bool { return a.user == user && a.good && !a.sole && w.since(a.at) < lateDial }) {
 			return false
 		}
 		up = up || g.prompt(h)
@@ -258,7 +258,7 @@ func (w *World) starves(user int) bool {
 func (g *gate) ghosts(user int) int {
 	n := 0
 	for _, at := range g.closures[user] {
-		if g.w.now-at <= 3*time.Second {
+		if g.w.since(at) <= 3*time.Second {
 			n++
 		}
 	}

@@ -180,11 +180,6 @@ func memberKnobs(seed uint64, c *cluster) Knobs {
 		k.think, k.longs = 40*k.think, 0.4
 	}
 	k.config.Cancel.Timeout = c.k.timeout
-	// What is looked at to the nanosecond is left to single worlds: clocks differ here.
-	k.config.Limits = config.Default().Limits
-	k.hosts, k.outages = 1, 0
-	k.config.Databases[0].Host = hostNames[0]
-	k.early, k.config.Databases[0].Cancel.Settle = 0, config.Override[time.Duration]{}
 	if c.o.Member != nil {
 		c.o.Member(&k)
 	}
