@@ -22,7 +22,7 @@ func (e *Engine) serverData(s *server, b Buf) {
 		s.lastData = e.now
 	}
 	c := s.cl
-	s.more = b.More
+	s.more, s.taking = b.More, true
 	off := 0
 	for len(s.pending) > 0 && off < len(b.Bytes) && s.phase != dead {
 		n := min(prefix, len(b.Bytes)-off)
@@ -37,7 +37,7 @@ func (e *Engine) serverData(s *server, b Buf) {
 	if off < len(b.Bytes) && s.phase != dead {
 		off += e.consume(s, b.Bytes[off:], b, off)
 	}
-	if s.phase == dead {
+	if s.taking = false; s.phase == dead {
 		return
 	}
 	if off < len(b.Bytes) {

@@ -50,6 +50,7 @@ type server struct {
 	frames  frames // of a passage
 	pending []byte // a cut message
 	more    bool   // the driver stopped at a full buffer: bytes may be waiting
+	taking  bool   // its bytes are being gone through: what is behind the message at hand has not been seen
 	awaited bool   // a timer waits for the end of a cut message
 	fences  int    // cancels on the wire
 

@@ -7,8 +7,12 @@ import (
 )
 
 // settle looks at a server after anything that concerned it: whether its client is done with it, and what it needs before
-// somebody else may have it. It is the only place where a lease ends in order.
+// somebody else may have it. It is the only place where a lease ends in order. While its bytes are gone through there is no
+// telling what is unread; serverData settles it when that is known.
 func (e *Engine) settle(s *server) {
+	if s.taking {
+		return
+	}
 	switch {
 	case s.phase == leased && s.cl.departed():
 		e.settleDeparted(s)

@@ -129,6 +129,14 @@ func (w *World) lasted(from, to time.Duration) time.Duration {
 	return w.proc.clock.here(to) - w.proc.clock.here(from)
 }
 
+// takes is how long it takes until so much time has passed by that clock.
+func (w *World) takes(d time.Duration) time.Duration {
+	if w.proc == nil {
+		return d
+	}
+	return w.proc.clock.world(w.proc.clock.here(w.now)+d) - w.now
+}
+
 // checkRetired sees a server told to terminate: nobody may hold it.
 func (w *World) checkRetired(k *conn) {
 	s := &k.sees

@@ -96,8 +96,9 @@ func (g *gate) carried(o *order, r engine.Result) {
 	}
 	o.done = true
 	if settle := g.w.k.config.Databases[0].Cancel.Settle; r == engine.Delivered && settle.Given {
-		o.upTill = g.w.now + settle.Value + lateTick
-		g.w.after(settle.Value-time.Microsecond, func() { o.onWire = false })
+		kept := g.w.takes(settle.Value)
+		o.upTill = g.w.now + kept + lateTick
+		g.w.after(kept-time.Microsecond, func() { o.onWire = false })
 	} else {
 		o.onWire = false
 	}
