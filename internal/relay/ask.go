@@ -114,10 +114,13 @@ func (r *Relay) send(a *ask) {
 	}
 	l := r.linkTo(a.node)
 	switch {
-	case a.to.Plain == Always, a.to.Plain == WithoutIt && !a.written && l == nil && !r.linked(a.node):
+	case a.to.Plain == Always, a.to.Plain == WithoutIt && (!a.written || r.bug == BugPlainAgain) && l == nil && !r.linked(a.node):
 		a.plain = true
 		r.plains[a.ticket] = a
 		r.out.Plain(a.ticket, a.node, a.req)
+		if r.bug == BugReleaseEarly {
+			r.release(a)
+		}
 	case l != nil:
 		r.write(a, l)
 	case a.written || r.linked(a.node): // until it is overdue

@@ -36,6 +36,11 @@ type request struct {
 	ownerSettled  bool
 	owner         event.Outcome // there
 	hops          []hop
+
+	leg, of *request             // as a plain request: what it is at its owner's node, and what that is of
+	broken  bool                 // the leg's connection was
+	hear    func(failure string) // of a leg: tells who sent it of the end of its connection
+	heard   bool
 }
 
 // hop is one process asking another.
@@ -43,8 +48,11 @@ type hop struct{ from, to *process }
 
 func (x *request) ticket() relay.Ticket { return relay.Ticket(1<<62 | x.id) }
 
-// remote names it to whoever judges it; the address is its client's.
+// remote names it to whoever judges it; the address is its client's, or of the node that sent it.
 func (x *request) remote() string {
+	if x.of != nil {
+		return "10.0.0." + strconv.Itoa(int(x.of.at.node)) + ":" + strconv.Itoa(x.id)
+	}
 	return "10." + strconv.Itoa(x.home.id) + "." + strconv.Itoa(x.t.client.id) + ".1:" + strconv.Itoa(x.id)
 }
 
@@ -55,6 +63,11 @@ func (x *request) giveUp() {
 	}
 	x.lost = true
 	x.settledAt = max(1, x.home.c.now)
+	if x.of != nil {
+		x.released = 1
+		x.heardSoon("connection reset by peer")
+		return
+	}
 	if !x.open() {
 		x.t.settled = 1
 	}
@@ -100,7 +113,7 @@ func (c *cluster) noteAsk(to *sessionEnd, a relay.Ask) {
 // judges is the owner's judgement of a request that came over a link.
 func (x *request) judges(known bool, readBy time.Duration) {
 	w, t := x.home.w, x.t
-	if x.judged {
+	if x.judged || x.of != nil && x.of.judged || x.leg != nil && x.leg.judged {
 		w.violate("P3", "request %d is judged twice", x.id)
 	}
 	x.judged = true
@@ -129,7 +142,9 @@ func (x *request) ownerSettles(e event.CancelSettled) {
 }
 
 // open is true while the owner is at it.
-func (x *request) open() bool { return x.judged && !x.ownerSettled }
+func (x *request) open() bool {
+	return x.judged && !x.ownerSettled || x.leg != nil && x.leg.open()
+}
 
 // release is the end of the client's connection.
 func (x *request) release(p *process) {
@@ -141,6 +156,10 @@ func (x *request) release(p *process) {
 		return
 	}
 	x.early = x.passed && !x.ownerReleased
+	if x.of != nil {
+		x.heardSoon("")
+		return
+	}
 	x.t.released = 1
 	x.home.w.after(x.home.w.between(x.home.w.k.minDelay, x.home.w.k.maxDelay), x.t.done)
 }
@@ -160,7 +179,7 @@ func (x *request) settle(p *process, e event.CancelSettled) {
 	x.settledAt = c.now
 	if !x.open() {
 		x.t.settled = 1
-		if !x.judged {
+		if !x.judged && (x.leg == nil || !x.leg.judged) {
 			x.t.settledAt, x.t.outcome = c.now, e.Outcome
 		}
 	}
@@ -169,12 +188,15 @@ func (x *request) settle(p *process, e event.CancelSettled) {
 
 func (x *request) checkSettled(p *process, e event.CancelSettled) {
 	c := p.c
+	if x.of != nil && x.judged && p == x.home {
+		return // it is the owner's
+	}
 	switch e.Outcome {
 	case event.Forwarded:
 		if e.There == event.Failed && x.owner != e.There && x.mayFail(p) {
 			break // who passed it on to the process that has the key could not
 		}
-		if !x.ownerSettled || x.owner != e.There {
+		if x.leg != nil && e.There != event.Forwarded || x.leg == nil && (!x.ownerSettled || x.owner != e.There) {
 			c.violate("P3", "request %d is settled as %s at its owner: settled %v, as %s", x.id, e.There, x.ownerSettled, x.owner)
 		}
 		if x.early {
@@ -208,6 +230,9 @@ func (x *request) mayFail(p *process) bool {
 	if x.home.dead || x.home.ended {
 		return true
 	}
+	if x.leg != nil {
+		return x.broken
+	}
 	if (x.t.why == wrongKey || x.gone()) && slices.ContainsFunc(c.procs, func(o *process) bool { return o.node == x.home.node && (o.dead || o.ended) }) {
 		return true // that one may have been asked, and nobody else has it
 	}
@@ -224,7 +249,7 @@ func (x *request) mayFail(p *process) bool {
 		return false // it had all the time to be told
 	}
 	switch {
-	case !c.linked(p, x.home.node, false) && c.now-p.alone[x.home.node] >= grace-time.Millisecond:
+	case c.plain[p.node][x.home.node] == relay.Never && !c.linked(p, x.home.node, false) && c.now-p.alone[x.home.node] >= grace-time.Millisecond:
 		return true
 	case late:
 		return !c.linked(p, x.home.node, true) || p.broke[x.home.node] >= x.readAt

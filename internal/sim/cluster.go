@@ -46,6 +46,7 @@ type ClusterKnobs struct {
 	takeovers          int           // processes that take over from another one of their node
 	rotates            bool          // the cluster's secret is changed
 	slack              float64       // requests that the balancer sends to the node whose they are
+	lost               float64       // plain requests that don't get through, or whose end doesn't
 }
 
 // cluster is several processes that pass cancels on to each other: a World each, in one time, with links between them.
@@ -56,9 +57,10 @@ type cluster struct {
 	o       ClusterOptions
 	rng     *rand.Rand
 	trace   *tracer
-	procs   []*process // in the order of their start
-	links   []*session // that are up, physically
-	coming  [][]bool   // connections on their way, by two nodes, the lower one first
+	procs   []*process         // in the order of their start
+	links   []*session         // that are up, physically
+	plain   [][]relay.Fallback // how a node speaks to another
+	coming  [][]bool           // connections on their way, by two nodes, the lower one first
 	asked   []*request
 	secrets [2][]byte // the present one, the other one
 	phase   int       // of the rotation: 0 before, 1 both are known, 2 the other one is minted under
@@ -118,7 +120,8 @@ func RunCluster(seed uint64, o ClusterOptions) Result {
 	for i := range c.coming {
 		c.coming[i] = make([]bool, c.k.nodes)
 	}
-	c.tracef("cluster of seed %d: %+v", seed, c.k)
+	c.drawPlain()
+	c.tracef("cluster of seed %d: %+v %v", seed, c.k, c.plain)
 	for node := range c.k.nodes {
 		if node < c.k.late {
 			c.at(c.now+c.between(0, c.k.horizon/2), func() { c.start(uint16(node), nil) })

@@ -65,6 +65,7 @@ func TestClusterBugsAreFound(t *testing.T) {
 		}, "P1"},
 		{"a process of the node counts as ended when its link breaks", ClusterOptions{Bug: relay.BugKinForgotten}, "P2"},
 		{"an outcome that was lost is not told again", ClusterOptions{Bug: relay.BugToldOnce}, "P2"},
+		{"sent again as a plain request", ClusterOptions{Bug: relay.BugPlainAgain, Tune: func(k *ClusterKnobs) { k.cuts = 3 }}, "P3"},
 		{"former secret refused", ClusterOptions{Keys: func(now, _ []byte) [][]byte { return [][]byte{now} }}, "P2"},
 	} {
 		t.Run(b.name, func(t *testing.T) {

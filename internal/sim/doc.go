@@ -13,9 +13,10 @@
 // engine.
 //
 // RunCluster draws a cluster: several Worlds in one time, each with an engine, a relay (internal/relay) and a clock of its own,
-// and links between them that delay, break and come back. A balancer sends each CancelRequest to any of them; nodes start
-// late, are killed, drain, are taken over from, change the secret. P1 to P3 hold over all of it: the way there is judged by
-// check_cluster.go, the rest by the checkers of the world whose client it is about.
+// and links between them that delay, break and come back; some nodes speak to some others by plain CancelRequests. A balancer
+// sends each CancelRequest to any of them; nodes start late, are killed, drain, are taken over from, change the secret. P1 to P3
+// hold over all of it: the way there is judged by check_cluster.go and plain.go, the rest by the checkers of the world whose
+// client it is about.
 //
 // It belongs to the bench: nothing of the program imports it. It may import ring 0 and 1 and math/rand/v2.
 //

@@ -146,7 +146,7 @@ func (c *cluster) start(node uint16, after *process) *process {
 	var peers []relay.Peer
 	for n := range c.k.nodes {
 		if uint16(n) != node {
-			peers = append(peers, relay.Peer{Node: uint16(n)})
+			peers = append(peers, relay.Peer{Node: uint16(n), Plain: c.plain[node][n]})
 		}
 	}
 	p.enter(func(now time.Duration) {
@@ -269,13 +269,15 @@ func (p *process) take(x *request) {
 	node, _, _ := key.Split(x.pid)
 	q := relay.Request{PID: x.pid, Key: x.key, ReadAt: p.clock.here(x.readAt), Remote: x.remote()}
 	switch v := p.keys.Check(x.pid, x.key); {
+	case v.Elsewhere() && x.of != nil:
+		p.w.violate("contract", "request %d arrives at process %d, and is for node %d", x.id, p.id, node)
 	case v.Elsewhere():
 		x.passed = true
 		p.post(func(now time.Duration) { p.r.Asked(now, x.ticket(), q, node) })
 	case p.m.Unknown(x.pid, x.key) && p.r.HasKin():
 		x.passed = true
 		p.post(func(now time.Duration) { p.r.AskedHere(now, x.ticket(), q) })
-	case p == x.home:
+	case p == x.home && x.of == nil:
 		x.local = true
 		p.w.gate.judge(x.t, x.pid, x.key)
 	default:
@@ -327,6 +329,9 @@ func (p *process) settled(e event.CancelSettled) {
 		p.post(func(now time.Duration) { p.r.Settled(now, t, e) })
 	default:
 		delete(p.judging, e.Ticket)
+		if x.home == p {
+			x.ownerSettles(e)
+		}
 		x.settle(p, e)
 	}
 }
@@ -342,17 +347,12 @@ func (c *cluster) request(remote string) *request {
 	return c.asked[id-1]
 }
 
-// Say, Cut, Plain, Judge, Release, Emit and Wake are relay.Outside.
+// Say, Cut, Plain (plain.go), Judge, Release, Emit and Wake are relay.Outside.
 
 func (p *process) Say(l relay.Link, m relay.Message) { p.c.say(p, l, m) }
 
 // Cut ends this end of a link.
 func (p *process) Cut(l relay.Link, reason string) { p.c.cutBy(p, l, reason) }
-
-// Plain is no way here: every peer has links.
-func (p *process) Plain(t relay.Ticket, node uint16, _ relay.Request) {
-	p.w.violate("contract", "ticket %d goes to node %d as a plain request", t, node)
-}
 
 // Judge answers at once or has the engine judge.
 func (p *process) Judge(t relay.Ticket, q relay.Request) {

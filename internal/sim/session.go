@@ -81,7 +81,7 @@ func (c *cluster) connectSoon(a, b uint16) {
 // connect connects the newest processes of two nodes, unless they are.
 func (c *cluster) connect(a, b uint16) {
 	x, y := c.newest(a), c.newest(b)
-	if x == nil || y == nil || a == b {
+	if x == nil || y == nil || a == b || !c.linkable(a, b) {
 		return
 	}
 	for _, s := range c.links {
