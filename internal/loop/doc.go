@@ -55,7 +55,8 @@
 //
 // # io_uring
 //
-// A driver for it was tried and thrown away (ADR 17). The Handler, the engine and everything above epoll_linux.go stay as they are, if it
+// A driver for it was tried and thrown away (ADR 17). The Handler, the engine and the order of a turn stay as they are; what changes is
+// epoll_linux.go and, in the other files, how bytes are read and written and how a descriptor is given up. It
 //   - sets its ring up with SINGLE_ISSUER and DEFER_TASKRUN, disabled until Run has its thread: so nothing completes but inside
 //     io_uring_enter, and Drain is: enter without waiting, note, tell what came of this connection, until 64 KB or nothing more;
 //   - notes completions where note notes readiness, in a place of each connection, and tells them in readAll;
