@@ -29,6 +29,9 @@
 //
 // Descriptors: the reserve highest numbers are for cancels alone (descriptors.go): who else gets one of them gives it back.
 //
+// Memory: what a burst of connections has left behind is given back to the system once it is over (tidy.go), not by the
+// loop's goroutine.
+//
 // Limits: at most maxSilent connections without a complete startup packet (the oldest from where most came gives way
 // to a new one, so that cancels get in); twice max_client_conn logins at a time; maxServerLogin bytes from a server before its
 // ReadyForQuery; failed_login_delay for who comes from where logins failed (slow.go), a cancel never;

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +82,7 @@ type Proxy struct {
 	arrivals  arrivals
 	readers   readers
 	hands     hands
+	tidy      *tidy
 	running   sync.WaitGroup // every goroutine but the loop's
 	looping   sync.WaitGroup
 	failed    chan error    // of the loop; holds one
@@ -111,6 +113,7 @@ func New(s Settings) (*Proxy, error) {
 	p.onWire.free.L = &p.onWire.mu
 	p.arrivals.init()
 	p.hands.next = make(chan handful)
+	p.tidy = newTidy(debug.FreeOSMemory)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
 	p.keys.Store(s.Keys)
@@ -170,6 +173,7 @@ func (p *Proxy) Start() error {
 			return err
 		}
 	}
+	p.running.Go(func() { p.tidy.follow(p.ctx) })
 	for _, e := range p.entrances {
 		p.running.Go(func() { p.accept(e) })
 	}

@@ -56,6 +56,7 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
 	v.deadline = v.began.Add(v.limit)
 	defer v.over()
+	p.tidy.note()
 	v.setDeadline()
 
 	pl := p.lobby.enter(nc)
