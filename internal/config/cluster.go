@@ -68,16 +68,16 @@ func (m *PeerMode) index() int { return int(*m) }
 // ofCluster is the part of the general table about nodes.
 func ofCluster() []setting[Config] {
 	return []setting[Config]{
-		{table: "cluster", name: "node", when: Restart, about: "the number of this node, another one for each: a cancel key says which node it is of",
+		{table: "cluster", name: "node", when: Restart, about: "the number of this node, another one for each: a cancel key says which node it is of. Other nodes are `[[peers]]` of the file",
 			max: Nodes - 1, number: func(c *Config) *int { return &c.Cluster.Node }},
 		{table: "cluster", name: "peer_listen", when: Restart, about: "where other nodes reach this one. Their links are encrypted, and prove that they know `cluster_secret`. A CancelRequest in clear is taken there, too, and judged here alone; nothing else is",
 			absent: "nowhere", allowed: "HOST:PORT; without a host all of this machine's", refused: refusePeerListen, text: func(c *Config) *string { return &c.Cluster.Listen }},
 		{table: "cluster", name: "cluster_secret", about: "what all nodes have in common, and nobody else: cancel keys are made under it, and links of nodes prove it. Clients keep the keys that they have when it is changed, see `cluster_secret_previous`",
 			absent: "from `cluster_secret_file`, or the variable CANCELLO_CLUSTER_SECRET; else random, for one node", secret: true, allowed: allowedSecret, refused: badSecret, text: func(c *Config) *string { return &c.Cluster.Secret }},
-		{table: "cluster", name: "cluster_secret_file", about: "a file that holds it, read again at each reload", allowed: allowedPath, text: func(c *Config) *string { return &c.Cluster.SecretFile }},
+		{table: "cluster", name: "cluster_secret_file", about: "a file that holds `cluster_secret`, read again at each reload", allowed: allowedPath, text: func(c *Config) *string { return &c.Cluster.SecretFile }},
 		{table: "cluster", name: "cluster_secret_previous", about: "what it was before: keys and links under it are still good",
 			absent: "after a reload that changed it, what it was", secret: true, allowed: allowedSecret, refused: badSecret, text: func(c *Config) *string { return &c.Cluster.Previous }},
-		{table: "cluster", name: "cluster_secret_previous_file", about: "a file that holds that one", allowed: allowedPath, text: func(c *Config) *string { return &c.Cluster.PreviousFile }},
+		{table: "cluster", name: "cluster_secret_previous_file", about: "a file that holds `cluster_secret_previous`", allowed: allowedPath, text: func(c *Config) *string { return &c.Cluster.PreviousFile }},
 	}
 }
 

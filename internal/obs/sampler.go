@@ -5,15 +5,18 @@ import (
 	"time"
 )
 
-// What a sampler lets through.
+// How many lines a sampler lets through: of logins and strangers, each of which somebody may have to look into, and of
+// cancels that mean nobody, of which one says what all do.
 const (
-	sampleLines = 20
-	sampleEvery = time.Second
+	refusedLines = 20
+	nobodysLines = 1
+	sampleEvery  = time.Second
 )
 
-// sampler thins out lines that somebody outside can cause at will: sampleLines in each sampleEvery get through, the
-// others are held back and told of by their number. Its methods may be called from any goroutine.
+// sampler thins out lines that somebody outside can cause at will: most in each sampleEvery get through, the others are
+// held back and told of by their number. Its methods may be called from any goroutine.
 type sampler struct {
+	most  int
 	mu    sync.Mutex
 	begun time.Time // of the interval
 	lines int       // let through in it
@@ -27,7 +30,7 @@ func (s *sampler) pass(now time.Time) bool {
 	if now.Sub(s.begun) >= sampleEvery {
 		s.begun, s.lines = now, 0
 	}
-	if s.lines++; s.lines > sampleLines {
+	if s.lines++; s.lines > s.most {
 		s.held++
 		return false
 	}

@@ -38,7 +38,10 @@ type Sink struct {
 
 // New returns a Sink that writes to log.
 func New(log *slog.Logger) *Sink {
-	s := &Sink{log: log, queue: make(chan event.Event, queueLen), done: make(chan struct{})}
+	s := &Sink{
+		log: log, queue: make(chan event.Event, queueLen), done: make(chan struct{}),
+		refusals: sampler{most: refusedLines}, strangers: sampler{most: refusedLines}, nobodys: sampler{most: nobodysLines},
+	}
 	go s.write()
 	return s
 }
