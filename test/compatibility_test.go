@@ -111,7 +111,7 @@ func (c *compatibility) page(installs []postgres.Install) string {
 
 Each driver does what its users do, with its defaults: on PostgreSQL itself, and through Cancello with ` + "`pool_mode`" + `
 session, transaction and statement, in clear with trust and over TLS with SCRAM-SHA-256 on both sides, before PostgreSQL 15 and 18
-(over TLS before 15 only what cancels).
+(over TLS before 15, and with ` + "`pool_mode = \"passthrough\"`" + `, only what cancels).
 Behind Cancello the pool has two servers, and other clients are at them without rest: they take each server that is let go of,
 prepare statements of their own under the very names that drivers use, change settings and leave failed transactions. A driver
 passes when each case gives what it gives on PostgreSQL itself.
@@ -160,7 +160,8 @@ func (c *compatibility) cutTable() string {
 ## Drivers and servers without a usable key
 
 The cancels of the table above, before PostgreSQL 15 behind something that takes its keys away and PostgreSQL 18 behind something that
-makes zeros of them, in clear, in every pool mode. With ` + "`cancel_fallback = \"sql\"`" + ` nothing differs: ✓ the same as on PostgreSQL
+makes zeros of them, in clear, in every mode that pools servers; ` + "`CANCELLO_DRIVERS=all make drivers-report`" + ` crosses all
+of that with each other and with TLS. With ` + "`cancel_fallback = \"sql\"`" + ` nothing differs: ✓ the same as on PostgreSQL
 itself. With ` + "`disconnect`" + `, the default, the statement ends with 08007, and the columns say what becomes of the next query on the
 client's connection: it **goes on**, or needs one that is opened **anew**. In session mode, and within a transaction, Cancello
 closes the client's connection too, since what it had begun is lost.

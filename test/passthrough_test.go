@@ -16,7 +16,7 @@ import (
 
 // passthrough are the options of a gate that passes everything through to a DSN.
 func passthrough(dsn string, set ...string) gateOptions {
-	return gateOptions{upstreams: []string{dsn}, mode: "passthrough", set: set}
+	return gateOptions{upstreams: []string{dsn}, mode: passedThrough, set: set}
 }
 
 // Clients log in to the server itself, by whatever it asks for: the gate has no password. Then all of psql and pgx
