@@ -64,8 +64,9 @@ func (x *request) giveUp() {
 	x.lost = true
 	x.settledAt = max(1, x.home.c.now)
 	if x.of != nil {
-		x.released = 1
-		x.heardSoon("connection reset by peer")
+		if x.released = 1; x.at != nil {
+			x.heardSoon("connection reset by peer")
+		}
 		return
 	}
 	if !x.open() {
@@ -233,10 +234,12 @@ func (x *request) mayFail(p *process) bool {
 	if x.leg != nil {
 		return x.broken
 	}
-	if (x.t.why == wrongKey || x.gone()) && slices.ContainsFunc(c.procs, func(o *process) bool { return o.node == x.home.node && (o.dead || o.ended) }) {
-		return true // that one may have been asked, and nobody else has it
-	}
 	late := c.now-x.readAt >= c.k.timeout-time.Millisecond
+	if x.t.why == wrongKey || x.gone() {
+		if c.deserted(p, late) || slices.ContainsFunc(x.hops, func(h hop) bool { return c.deserted(h.to, late) }) {
+			return true
+		}
+	}
 	for _, h := range x.hops { // those of its node wait for each other
 		if late && h.to.node == x.home.node && h.to != x.home && !c.well(h.to, x.home) {
 			return true
@@ -255,6 +258,13 @@ func (x *request) mayFail(p *process) bool {
 		return !c.linked(p, x.home.node, true) || p.broke[x.home.node] >= x.readAt
 	}
 	return false
+}
+
+// deserted is true where another process of a process' node may have been asked for a key that nobody has, and could not say so.
+func (c *cluster) deserted(p *process, late bool) bool {
+	return slices.ContainsFunc(c.procs, func(o *process) bool {
+		return o != p && o.node == p.node && (o.dead || o.ended || late && !c.well(p, o))
+	})
 }
 
 // answered is true when each request has its outcome that was read by a process, or by any.

@@ -60,25 +60,36 @@ func (p *process) Plain(t relay.Ticket, node uint16, q relay.Request) {
 		p.post(func(now time.Duration) { p.r.PlainDone(now, t, failure) })
 	}
 	c.after(c.k.timeout, func() { y.hear("silence") })
-	fate := 0
+	fate := carried
 	if !c.calm && c.chance(c.k.lost) {
-		fate = 1 + c.rng.IntN(3)
+		fate = plainFate(c.rng.IntN(int(plainFates)))
 	}
 	c.after(c.between(c.k.minDelay, 3*c.k.maxDelay), func() { c.arrives(y, node, fate) })
 }
 
-// arrives is a plain request at a node's listener, or not. fate says what breaks: 0 nothing, 1 the connection is refused, 2
-// nothing ever comes through, 3 the answer is lost.
-func (c *cluster) arrives(y *request, node uint16, fate int) {
+// plainFate is what becomes of a plain request on its way.
+type plainFate uint8
+
+const (
+	carried    plainFate = iota
+	unlistened           // the connection is refused
+	swallowed            // nothing ever comes through
+	unanswered           // it arrives, and its connection is reset
+	plainFates
+)
+
+// arrives is a plain request at a node's listener, or not.
+func (c *cluster) arrives(y *request, node uint16, fate plainFate) {
 	to := c.newest(node)
-	if to == nil || fate == 1 || fate == 2 {
+	switch {
+	case fate == swallowed:
 		y.giveUp()
-		if fate != 2 {
-			y.heardSoon("connection refused")
-		}
 		return
-	}
-	if fate == 3 {
+	case fate == unlistened || to == nil:
+		y.giveUp()
+		y.heardSoon("connection refused")
+		return
+	case fate == unanswered:
 		y.heardSoon("connection reset by peer")
 	}
 	y.at, y.readAt = to, c.now
