@@ -139,10 +139,15 @@ func (a *App) enter(at string) error {
 		if err := s.claim.Go(ctx); err != nil {
 			return fmt.Errorf("cannot take over: %w", err)
 		}
+		if err := s.claim.Take(); err != nil {
+			return fmt.Errorf("cannot take over: %w", err)
+		}
 	}
 	if s.place != nil {
-		if err := s.place.Point(); err != nil {
+		if err := s.place.Point(); err != nil && s.claim == nil {
 			return err
+		} else if err != nil { // there is no way back
+			a.log.Error("takeover: no process will be able to take over from this one", "error", err.Error())
 		}
 	}
 	if err := a.proxy.Start(); err != nil {
@@ -154,9 +159,10 @@ func (a *App) enter(at string) error {
 	}
 	if s.claim != nil {
 		if err := s.claim.Serving(a.proxy.Receive); err != nil {
-			return fmt.Errorf("cannot take over: %w", err)
+			a.log.Warn("took over from another process, which ended meanwhile", "process", s.claim.Offer.Who.PID, "error", err.Error())
+		} else {
+			a.log.Info("took over from another process, which drains", "process", s.claim.Offer.Who.PID)
 		}
-		a.log.Info("took over from another process, which drains", "process", s.claim.Offer.Who.PID)
 		for _, addr := range left {
 			a.log.Warn("takeover: this was listened on, and is not in the configuration any more: closed", "listen", addr)
 		}

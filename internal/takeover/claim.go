@@ -20,6 +20,8 @@ type Session struct {
 	// Path is its own socket.
 	Path string
 
+	baton   *baton // nil: it is not for this process to serve in its place
+	mine    bool   // it is
 	c       *net.UnixConn
 	sockets *Sockets
 	pass    atomic.Pointer[passing]
@@ -47,8 +49,14 @@ func Claim(ctx context.Context, name string, who Identity, given *Sockets) (*Ses
 		return nil, err
 	}
 	s.Path, s.sockets = name+"."+s.Offer.Who.Incarnation, given
+	if len(files) > 0 {
+		s.baton, files = &baton{files[len(files)-1]}, files[:len(files)-1]
+	}
 	if err := given.add(s.Offer.Sockets, files); err != nil {
 		s.c.Close()
+		if s.baton != nil {
+			s.baton.close()
+		}
 		return nil, err
 	}
 	go s.listen()
@@ -197,17 +205,37 @@ func (s *Session) Link(ctx context.Context) (net.Conn, error) {
 }
 
 // Go says that this process is ready. When it returns without an error the other one accepts nothing, and will accept
-// again unless Serving follows. What was not taken from the sockets it closes.
+// again unless Take follows, or has ended. What was not taken from the sockets it closes.
 func (s *Session) Go(ctx context.Context) error {
-	if err := write(s.c, packet{Kind: ready, Taken: s.sockets.claimed(len(s.Offer.Sockets))}); err != nil {
+	err := write(s.c, packet{Kind: ready, Taken: s.sockets.claimed(len(s.Offer.Sockets))})
+	if err == nil {
+		_, err = s.await(ctx, s.yours)
+	}
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
 		return err
 	}
-	_, err := s.await(ctx, s.yours)
+	if s.Take() == nil { // it has not taken it, so it has not gone on: it was killed
+		return nil
+	}
 	return err
 }
 
+// Take has this process be the one in service, for good: nothing that can fail may follow. The error says that the other
+// one is, and will be.
+func (s *Session) Take() error {
+	if s.mine = s.mine || s.baton.take(); s.mine {
+		return nil
+	}
+	return errors.New("the running process goes on, since this one did not begin to serve in time: try again when the machine is less busy")
+}
+
 // Serving says that this process accepts. Connections that the other one had accepted and that have said nothing come to
-// pass from then on.
+// pass from then on. An error says that the other one has ended.
 func (s *Session) Serving(pass func(ln net.Listener, nc net.Conn)) error {
 	s.pass.Store(&passing{pass, s.sockets.taken})
 	return write(s.c, packet{Kind: serving})
@@ -224,6 +252,9 @@ func (s *Session) Close() {
 	s.c.SetDeadline(longAgo)
 	<-s.ended
 	s.c.Close()
+	if s.baton != nil {
+		s.baton.close()
+	}
 	for {
 		select {
 		case a := <-s.links:

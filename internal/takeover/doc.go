@@ -9,10 +9,11 @@
 //
 // It may import x/sys/unix and go-systemd's activation, and nothing of the house.
 //
-// Invariants: until the new process says that it serves, the old one can go on as if nothing had been: it has closed
-// nothing, and does go on if the new one ends. From then on it accepts nothing. Either side speaks to processes of its
+// Invariants: whichever of the two has taken the baton (baton.go) is in service, and no other. Until the new process says
+// that it serves, the old one can go on as if nothing had been: it has closed nothing, and does go on if the new one ends.
+// From then on it accepts nothing. Where the old one ends first, the new one serves. Either side speaks to processes of its
 // own user alone (SO_PEERCRED). No socket file is unlinked or bound again by who took it over; the last owner removes it.
 //
 // Limits: a packet has 64 KB and 253 descriptors, one takeover goes on at a time, and the new process has a minute
-// between its claim and its go.
+// between its claim and its go, and ten seconds from there until it takes the baton.
 package takeover

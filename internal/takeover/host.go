@@ -1,8 +1,11 @@
 package takeover
 
 import (
+	"errors"
+	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -31,7 +34,7 @@ type Host interface {
 const (
 	helloTime   = 10 * time.Second // for the first packet
 	readyTime   = time.Minute      // from the claim to the go
-	servingTime = 10 * time.Second // from there on to the end of the takeover
+	servingTime = 10 * time.Second // from there on until it takes the baton
 	countEvery  = time.Second      // how often the successor is told of clients
 )
 
@@ -105,15 +108,29 @@ func (p *Place) claimed(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 		return
 	}
 	p.log.Info("takeover: another process asks for what this one listens on", "process", who.PID)
-	taken, err := p.untilReady(c, who, ended)
-	if err == nil {
+	b, err := newBaton()
+	if err != nil {
+		_ = write(c, packet{Kind: refuse, Reason: "it cannot be passed on who serves: " + err.Error()})
+		p.move(asked, present)
+		return
+	}
+	defer b.close()
+	taken, err := p.untilReady(c, who, b, ended)
+	ready := err == nil
+	if ready {
 		p.host.Pause()
-		if err = p.give(c, who, ended); err != nil {
+		err = p.give(c, who, b, ended)
+	}
+	switch {
+	case err == nil:
+	case p.closing(): // what is left of the service is the other one's
+		p.log.Warn("takeover: this process stops while another one takes over", "process", who.PID)
+		return
+	default:
+		if ready {
 			p.host.Resume()
 			_ = p.point() // it may have led to the other one already
 		}
-	}
-	if err != nil {
 		p.move(asked, present)
 		p.log.Warn("takeover: the other process did not get ready; this one goes on", "process", who.PID, "reason", err.Error())
 		return
@@ -131,18 +148,24 @@ func (p *Place) claimed(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 	p.stay(c, who, ended)
 }
 
-// untilReady offers what there is, until the other process says go.
-func (p *Place) untilReady(c *net.UnixConn, who Identity, ended <-chan struct{}) (taken []bool, err error) {
+// untilReady offers what there is, until the other process says go. After an error the baton is this process's, unless it
+// stops.
+func (p *Place) untilReady(c *net.UnixConn, who Identity, b *baton, ended <-chan struct{}) (taken []bool, err error) {
 	p.limit(c, readyTime)
+	defer func() {
+		if err != nil {
+			p.reclaim(b)
+		}
+	}()
 	what, sockets := p.host.Offer()
 	what.Who = p.who
-	fds := make([]int, 0, len(sockets))
+	fds := make([]int, 0, len(sockets)+1)
 	defer func() {
 		for _, fd := range fds {
 			unix.Close(fd)
 		}
 	}()
-	for _, s := range sockets {
+	for _, s := range append(slices.Clip(sockets), b.f) {
 		fd, err := duplicate(s)
 		if err != nil {
 			_ = write(c, packet{Kind: refuse, Reason: "its sockets cannot be passed on: " + err.Error()})
@@ -171,25 +194,40 @@ func (p *Place) untilReady(c *net.UnixConn, who Identity, ended <-chan struct{})
 	}
 }
 
-// give says that nothing is accepted here any more, and waits until the other process accepts.
-func (p *Place) give(c *net.UnixConn, who Identity, ended <-chan struct{}) error {
-	p.limit(c, servingTime)
+// give says that nothing is accepted here any more, and waits until the other process accepts. After an error it does not,
+// and this one may, unless it stops: the baton was not taken by the other one, which can't take it any more, or that has
+// ended.
+func (p *Place) give(c *net.UnixConn, who Identity, b *baton, ended <-chan struct{}) error {
+	p.limit(c, p.patience)
 	if err := write(c, packet{Kind: yours}); err != nil {
+		p.reclaim(b)
 		return err
 	}
 	for {
 		said, files, err := read(c)
 		closeAll(files)
 		switch {
-		case err != nil || said.Kind == serving:
+		case err == nil && said.Kind == serving:
+			return nil
+		case err == nil && said.Kind == link: // one broke since it was ready; if it can't be had, it is asked for again
+			_ = p.link(c, who, ended)
+		case err == nil:
+		case p.closing() || p.reclaim(b) || hasEnded(err):
 			return err
-		case said.Kind == link: // one broke since it was ready
-			if err := p.link(c, who, ended); err != nil {
-				return err
-			}
+		default:
+			p.log.Warn("takeover: the other process is in service, and does not say so yet", "process", who.PID)
+			p.limit(c, 0) // it says so, or ends: whatever becomes of it is told
 		}
 	}
 }
+
+// hasEnded tells whether an error is the end of the other process, or of its part in the takeover.
+func hasEnded(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// reclaim takes the baton back, unless this process stops: then it is left to the other one.
+func (p *Place) reclaim(b *baton) bool { return !p.closing() && b.take() }
 
 // link makes a stream between the two, and passes one end.
 func (p *Place) link(c *net.UnixConn, who Identity, ended <-chan struct{}) error {

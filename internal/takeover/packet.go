@@ -13,7 +13,7 @@ import (
 )
 
 // version is that of the packets. Fields that are unknown are skipped, so it changes only with the meaning of old ones.
-const version = 1
+const version = 2
 
 const (
 	maxPacket = 64 << 10
@@ -30,11 +30,11 @@ const (
 	follow  kind = "follow"  // I came in the place of one that came in yours
 	link    kind = "link"    // give me a stream for cancels; and the answer, with it
 	ready   kind = "go"      // stop accepting
-	serving kind = "serving" // I accept, you never again
+	serving kind = "serving" // I accept, as the baton says
 
-	offer   kind = "offer"   // here is what I have
+	offer   kind = "offer"   // here is what I have, and behind the sockets the baton; none to one that follows
 	refuse  kind = "refuse"  // no, and why
-	yours   kind = "yours"   // I accept nothing any more, unless you go away now
+	yours   kind = "yours"   // I accept nothing any more, unless I can take the baton before you
 	passed  kind = "passed"  // a connection that has said nothing yet
 	clients kind = "clients" // how many I still have
 )

@@ -23,6 +23,8 @@ type Place struct {
 	host Host
 	log  *slog.Logger
 
+	patience time.Duration // servingTime, but for tests
+
 	ln      *net.UnixListener
 	running sync.WaitGroup
 
@@ -44,7 +46,7 @@ const (
 
 // Open makes the process's own socket. Who connects to it may learn what judges keys: only processes of this user may.
 func Open(name string, who Identity, h Host, log *slog.Logger) (*Place, error) {
-	p := &Place{name: name, own: name + "." + who.Incarnation, who: who, host: h, log: log, sessions: map[*net.UnixConn]struct{}{}}
+	p := &Place{name: name, own: name + "." + who.Incarnation, who: who, host: h, log: log, patience: servingTime, sessions: map[*net.UnixConn]struct{}{}}
 	ln, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.own, Net: "unixpacket"})
 	if err != nil {
 		return nil, fmt.Errorf("takeover_socket = %q: %w", name, reason(err))
@@ -133,6 +135,13 @@ func (p *Place) enter(c *net.UnixConn) bool {
 		p.sessions[c] = struct{}{}
 	}
 	return !p.closed
+}
+
+// closing tells whether this process stops.
+func (p *Place) closing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 func (p *Place) leave(c *net.UnixConn) {

@@ -33,6 +33,7 @@ type service struct {
 	did       chan string
 	yielded   chan []bool
 	links     chan net.Conn
+	onPause   func()
 
 	mu     sync.Mutex
 	silent []net.Conn // accepted from the first listener: passed on
@@ -52,7 +53,12 @@ func (s *service) Offer() (Offer, []syscall.Conn) {
 	}
 	return s.offer, list
 }
-func (s *service) Pause()  { s.did <- "pause" }
+func (s *service) Pause() {
+	if s.onPause != nil {
+		s.onPause()
+	}
+	s.did <- "pause"
+}
 func (s *service) Resume() { s.did <- "resume" }
 func (s *service) Yield(to Identity, taken []bool, pass func(int, syscall.Conn) bool) {
 	s.mu.Lock()
@@ -233,6 +239,9 @@ func TestTakeover(t *testing.T) {
 	}
 	old.wants("pause")
 	linked(t, s, old) // one may break between ready and serving
+	if err := s.Take(); err != nil {
+		t.Fatal(err)
+	}
 	if err := place2.Point(); err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +399,7 @@ func TestStrangers(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "takeover")
 	open(t, name, 1, newService(t, nil))
 	for said, want := range map[string]string{
-		`{`: "", `{"kind":"go"}`: "does not understand", `{"kind":"claim","version":2,"who":{}}`: "does not understand",
+		`{`: "", `{"kind":"go"}`: "does not understand", `{"kind":"claim","version":3,"who":{}}`: "does not understand",
 		`{"kind":"claim","version":1}`: "does not understand",
 	} {
 		c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: name, Net: "unixpacket"})
