@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/peer"
 	"cancello/internal/takeover"
 )
 
@@ -70,6 +71,9 @@ func (a *App) claim(o Options, incarnation [4]byte) error {
 	s.before = append(s.before, claim)
 	if running := claim.Offer.Who.Node; running != s.who.Node {
 		return fmt.Errorf("cannot take over: the running process is node %d, this one would be node %d, and the keys of its clients would be another node's; restart it, or give this one another takeover_socket", running, s.who.Node)
+	}
+	if n := len(claim.Offer.Predecessors) + 1; n >= peer.MaxProcesses {
+		return fmt.Errorf("cannot take over: %d processes of this node have clients yet, and with this one there may be %d; try again when the clients of one have left (the running process shows in its log which have ended), or let shutdown_timeout end them", n, peer.MaxProcesses)
 	}
 	if len(claim.Offer.Mock) > 0 {
 		a.mock = claim.Offer.Mock

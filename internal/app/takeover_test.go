@@ -11,6 +11,7 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/event"
+	"cancello/internal/peer"
 	"cancello/internal/pgtest/fake"
 )
 
@@ -219,6 +220,51 @@ func inLine(t *testing.T, s *fake.Server, n int, versions ...uint32) (o Options,
 		all, clients = append(all, a), append(clients, c)
 	}
 	return o, all, clients, keys
+}
+
+// As many processes of a node as there may be reach each other's clients, and one more says why it does not start.
+func TestLongChainOfTakeovers(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	o, all, clients, keys := inLine(t, s, peer.MaxProcesses, fake.V30, fake.V32)
+	last := all[len(all)-1]
+	o.Takeover = true
+	if one, err := Start(o); err == nil {
+		one.Stop()
+		t.Error("there is one more")
+	} else if !strings.Contains(err.Error(), "24 processes of this node have clients yet") {
+		t.Error(err)
+	}
+	awaitSnapshot(t, last, "all links are there", func(s event.Snapshot) bool { return kinUp(s) == len(all)-1 })
+	for left, i := range []int{0, 11, 22, 23} { // the oldest, the newest, and some between
+		fake.SendCancel(t, last.Addrs()[0].String(), keys[i].PID, keys[i].Key)
+		clients[i].WantError("57014")
+		clients[i].Want("Z")
+		if n := running(s); n != len(all)-1-left {
+			t.Errorf("%d queries run, want %d", n, len(all)-1-left)
+		}
+	}
+	for _, i := range []int{0, 11, 22} {
+		awaitDrained(t, all[i])
+		all[i].Stop()
+	}
+	awaitSnapshot(t, last, "the others' links stay", func(s event.Snapshot) bool {
+		return kinUp(s) == len(all)-4 && len(s.Predecessors) == len(all)-4
+	})
+	next, err := Start(o)
+	if err != nil {
+		t.Fatal("when there is room again:", err)
+	}
+	next.Stop()
+}
+
+// kinUp is to how many processes of its node one has a link.
+func kinUp(s event.Snapshot) (n int) {
+	for _, p := range s.Peers {
+		if p.Kin && p.Up {
+			n++
+		}
+	}
+	return n
 }
 
 // running is how many sessions are at something.

@@ -9,8 +9,12 @@ import (
 	"cancello/internal/event"
 )
 
-// maxSessions of one node: a process of it each, of which all but one are draining.
-const maxSessions = 8
+// MaxProcesses is how many processes of one node there may be: one is in service, and the others drain, each with links
+// to the others of its node and to the peers.
+const MaxProcesses = 24
+
+// maxSessions of one node: one of each process, and one that takes its place. One more ends the oldest.
+const maxSessions = 2 * MaxProcesses
 
 // node is one of the peers, on the hub's goroutine.
 type node struct {

@@ -41,7 +41,7 @@ const (
 	maxAsks = 100
 	// perPeer is the descriptors for each: of clients whose requests are under way, and of as many that go in clear; of the
 	// link, and those that take its place or had it.
-	perPeer = 2*maxAsks + 8
+	perPeer = 2*maxAsks + maxSessions
 )
 
 // Descriptors is how many open files these peers need at most: for each, and for those that have not proved to be a node's.
