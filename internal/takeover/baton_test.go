@@ -2,6 +2,7 @@ package takeover
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"strings"
@@ -31,16 +32,19 @@ func (l lines) await(t *testing.T, what string) {
 	}
 }
 
-// Wherever a takeover breaks off, one of the two is in service: the old one goes on as if nothing had been, or the new one
-// has taken the baton and the old one never accepts again.
-func TestTakeoverBreaksOff(t *testing.T) {
-	const soon = 20 * time.Millisecond
-	for name, c := range map[string]struct {
-		patience time.Duration
-		do       func(t *testing.T, s *Session, old *service, place *Place, log lines)
-		newOne   bool // is in service in the end
-		stopped  bool // the old one is
-	}{
+// breach is a point at which a takeover breaks off.
+type breach struct {
+	patience time.Duration
+	do       func(t *testing.T, s *Session, old *service, place *Place, log lines)
+	newOne   bool // is in service in the end
+	stopped  bool // the old one is
+}
+
+const soon = 20 * time.Millisecond
+
+// ofTheNewOne are those where the new process fails, or the old one thinks so.
+func ofTheNewOne() map[string]breach {
+	return map[string]breach{
 		"the new one ends before it is ready": {patience, func(t *testing.T, s *Session, _ *service, _ *Place, _ lines) {
 			s.Close()
 		}, false, false},
@@ -92,6 +96,12 @@ func TestTakeoverBreaksOff(t *testing.T) {
 			must(t, s.Serving(func(net.Listener, net.Conn) {}))
 			old.wants("yield")
 		}, true, false},
+	}
+}
+
+// ofTheOldOne are those where the old process does.
+func ofTheOldOne() map[string]breach {
+	return map[string]breach{
 		"the old one is killed before the go": {patience, func(t *testing.T, s *Session, _ *service, place *Place, _ lines) {
 			place.Close()
 			must(t, s.Go(limited(t)))
@@ -99,10 +109,12 @@ func TestTakeoverBreaksOff(t *testing.T) {
 		}, true, true},
 		"the old one is killed when it has stopped accepting": {patience, func(t *testing.T, s *Session, old *service, place *Place, _ lines) {
 			closed := make(chan struct{})
+			old.mu.Lock()
 			old.onPause = func() {
 				go func() { place.Close(); close(closed) }()
 				await(t, "it stops", place.closing)
 			}
+			old.mu.Unlock()
 			must(t, s.Go(limited(t)))
 			old.wants("pause")
 			<-closed
@@ -123,7 +135,15 @@ func TestTakeoverBreaksOff(t *testing.T) {
 			must(t, s.Take())
 			place.Close()
 		}, true, true},
-	} {
+	}
+}
+
+// Wherever a takeover breaks off, one of the two is in service: the old one goes on as if nothing had been, or the new one
+// has taken the baton and the old one never accepts again.
+func TestTakeoverBreaksOff(t *testing.T) {
+	all := ofTheNewOne()
+	maps.Copy(all, ofTheOldOne())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			at := filepath.Join(t.TempDir(), "takeover")
 			old := newService(t, nil)

@@ -33,10 +33,10 @@ type service struct {
 	did       chan string
 	yielded   chan []bool
 	links     chan net.Conn
-	onPause   func()
 
-	mu     sync.Mutex
-	silent []net.Conn // accepted from the first listener: passed on
+	mu      sync.Mutex
+	silent  []net.Conn // accepted from the first listener: passed on
+	onPause func()     // nil: nothing
 }
 
 func newService(t *testing.T, sockets []Socket, listeners ...net.Listener) *service {
@@ -54,8 +54,11 @@ func (s *service) Offer() (Offer, []syscall.Conn) {
 	return s.offer, list
 }
 func (s *service) Pause() {
-	if s.onPause != nil {
-		s.onPause()
+	s.mu.Lock()
+	f := s.onPause
+	s.mu.Unlock()
+	if f != nil {
+		f()
 	}
 	s.did <- "pause"
 }
@@ -213,7 +216,9 @@ func TestTakeover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	old.mu.Lock()
 	old.silent = []net.Conn{accepted}
+	old.mu.Unlock()
 
 	s, sockets := claimed(t, name, 2)
 	defer s.Close()
@@ -239,9 +244,7 @@ func TestTakeover(t *testing.T) {
 	}
 	old.wants("pause")
 	linked(t, s, old) // one may break between ready and serving
-	if err := s.Take(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Take())
 	if err := place2.Point(); err != nil {
 		t.Fatal(err)
 	}
