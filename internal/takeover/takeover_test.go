@@ -239,15 +239,11 @@ func TestTakeover(t *testing.T) {
 	defer place2.Close()
 
 	linked(t, s, old)
-	if err := s.Go(limited(t)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, s.Go(limited(t)))
 	old.wants("pause")
 	linked(t, s, old) // one may break between ready and serving
 	must(t, s.Take())
-	if err := place2.Point(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, place2.Point())
 	type arrival struct {
 		ln net.Listener
 		nc net.Conn
