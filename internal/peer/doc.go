@@ -18,6 +18,8 @@
 //   - A listener says nothing before the other end has proved itself.
 //   - Between two processes there is one session: one that the lower node dialed, or else the newer one. Another one is
 //     ended when both ends have the one that stays, so that the link is never lost by that.
+//   - Another process of this node counts as there from its first session until it has said farewell, or Kin is told that it
+//     has ended.
 //   - The secret is in no error, event or log line.
 //
 // Limits: maxQueue bytes for a link that reads slowly, then it is dropped; maxUnproven connections that have not proved

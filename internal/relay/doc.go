@@ -20,6 +20,6 @@
 // request was read goes along as two bounds on the owner's clock, and stays what it was when the request is repeated.
 //
 // Limits: maxMessage bytes a message; Config.MaxAsks asks for one node at a time, and arrivals of one process;
-// Config.Timeout until an ask is delivered, three times that until its outcome; buckets in number (maxBuckets) and the asks that
-// wait for each (maxHeld).
+// Config.Timeout until an ask is delivered, three times that until its outcome; maxKept requests that all have the answer of;
+// buckets in number (maxBuckets) and the asks that wait for each (maxHeld).
 package relay

@@ -2,6 +2,7 @@ package takeover
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -212,8 +213,11 @@ func (p *Place) give(c *net.UnixConn, who Identity, b *baton, ended <-chan struc
 		case err == nil && said.Kind == link: // one broke since it was ready; if it can't be had, it is asked for again
 			_ = p.link(c, who, ended)
 		case err == nil:
-		case p.closing() || p.reclaim(b) || hasEnded(err):
+		case p.closing() || hasEnded(err):
+			p.reclaim(b)
 			return err
+		case p.reclaim(b):
+			return fmt.Errorf("it did not begin to serve within %v: %w", p.patience, err)
 		default:
 			p.log.Warn("takeover: the other process is in service, and does not say so yet", "process", who.PID)
 			p.limit(c, 0) // it says so, or ends: whatever becomes of it is told
