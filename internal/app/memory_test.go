@@ -111,7 +111,7 @@ func TestIdleClientsAreSmall(t *testing.T) {
 		{"in clear", nil, 2000, 680, "select 1"},
 		{"with TLS 1.3", &tls.Config{InsecureSkipVerify: true}, 300, 8000, "select 1"},
 		{"with TLS 1.2", &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, 300, 5200, "select 1"},
-		{"with TLS 1.3, after a long query", &tls.Config{InsecureSkipVerify: true}, 100, 23000, "select " + strings.Repeat(" ", 40000) + "1"},
+		{"with TLS 1.3, after a long query", &tls.Config{InsecureSkipVerify: true}, 100, 22400, "select " + strings.Repeat(" ", 40000) + "1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := options(t, fake.NewServer(t, fake.Config{Forgetful: true}))

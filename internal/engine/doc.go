@@ -9,7 +9,7 @@
 // with a login.
 //
 // Where to look:
-//   - the shape: engine.go, outside.go; client.go, strain.go, server.go, link.go (what is known of each); sabotage.go (bugs on purpose)
+//   - the shape: engine.go, outside.go; client.go, arrival.go, strain.go, server.go, link.go (what is known of each); sabotage.go (bugs on purpose)
 //   - logins: admit.go; startup.go (what a client asks for in its startup packet); census.go (how many there may be)
 //   - bytes: up.go (client to server), down.go (server to client), spare.go (memory for what waits), passage.go (both, unjudged)
 //   - servers: pool.go (who gets one), staff.go (how many there are), quota.go (limits of several pools), check.go (is it well),
