@@ -52,7 +52,7 @@ const (
 // up all that it will not need before it is leased one again.
 func (s *Session) Rest() {
 	w := s.work
-	if w == nil || w.queue.Len() > 0 || s.open || w.up.rest > 0 || w.down.rest > 0 || len(w.late) > 0 || len(w.unnamed.sent) > 0 {
+	if w == nil || s.ended != s.begun || s.open || s.inCopy || w.queue.Len() > 0 || w.up.rest > 0 || w.down.rest > 0 || len(w.late) > 0 || len(w.unnamed.sent) > 0 {
 		return
 	}
 	s.work = nil
@@ -73,6 +73,7 @@ func (s *Session) Rest() {
 // what is empty at rest is not looked at.
 func (w *work) clear() {
 	w.up, w.down, w.serials, w.counts = frame{}, frame{}, serials{}, Counts{}
+	w.shelf = nil
 	if cap(w.out) > maxRestingOut {
 		w.out = nil
 	}
