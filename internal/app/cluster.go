@@ -23,8 +23,8 @@ var _ proxy.Elsewhere = elsewhere{}
 func (e elsewhere) Knows(node uint16) bool { return e.a.hub.Knows(node) }
 func (e elsewhere) HasKin() bool           { return e.a.hub.HasKin() }
 
-func (e elsewhere) Ask(ctx context.Context, t engine.Ticket, r engine.CancelRequest, node uint16) {
-	e.a.hub.Ask(ctx, relay.Ticket(t), relay.Request(r), node)
+func (e elsewhere) Ask(ctx context.Context, gone <-chan error, t engine.Ticket, r engine.CancelRequest, node uint16) (guess bool) {
+	return e.a.hub.Ask(ctx, gone, relay.Ticket(t), relay.Request(r), node)
 }
 
 func (e elsewhere) Unknown(t engine.Ticket)  { e.a.hub.Unknown(relay.Ticket(t)) }

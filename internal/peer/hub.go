@@ -37,11 +37,11 @@ type Config struct {
 }
 
 const (
-	// maxAsks is how many requests for one peer may be under way at a time.
+	// maxAsks is how many requests for one peer may be carried at a time, and how many more may wait for that.
 	maxAsks = 100
-	// perPeer is the descriptors for each: of clients whose requests are under way, and of as many that go in clear; of the
-	// link, and those that take its place or had it.
-	perPeer = 2*maxAsks + maxSessions
+	// perPeer is the descriptors for each: of clients whose requests are carried, or wait, and of as many as are carried in
+	// clear; of the link, and those that take its place or had it.
+	perPeer = 3*maxAsks + maxSessions
 )
 
 // Descriptors is how many open files these peers need at most: for each, and for those that have not proved to be a node's.
@@ -75,7 +75,7 @@ type Hub struct {
 		lastLink relay.Link
 		sessions map[relay.Link]*session
 		peers    map[uint16]*node
-		tickets  map[relay.Ticket]chan<- struct{}
+		tickets  map[relay.Ticket]chan<- bool // takes one: whether it was a guess
 		wake     *time.Timer
 		kin      map[uint64]bool // other processes of this node whose end is waited for, by incarnation
 	}
@@ -92,7 +92,7 @@ func New(s Settings) (*Hub, error) {
 	h.live.Store(&Config{})
 	h.known.Store(&map[uint16]bool{})
 	h.own.sessions, h.own.peers = map[relay.Link]*session{}, map[uint16]*node{}
-	h.own.tickets = map[relay.Ticket]chan<- struct{}{}
+	h.own.tickets = map[relay.Ticket]chan<- bool{}
 	h.own.kin = map[uint64]bool{}
 	h.own.wake = time.NewTimer(time.Hour)
 	h.relay = relay.New(outside{h})
@@ -167,9 +167,10 @@ func (h *Hub) Knows(node uint16) bool { return (*h.known.Load())[node] }
 func (h *Hub) HasKin() bool { return h.kin.Load() }
 
 // Ask has another process carry a CancelRequest out, and returns when its connection may be closed: node's, or where that is
-// our own another one of it. t is nobody else's. Its outcome is an event.
-func (h *Hub) Ask(ctx context.Context, t relay.Ticket, q relay.Request, node uint16) {
-	released := make(chan struct{})
+// our own another one of it. t is nobody else's. Its outcome is an event; guess tells that its key, of four bytes, is
+// nobody's. gone may tell that its sender has gone: it is carried out all the same, unless others need its place.
+func (h *Hub) Ask(ctx context.Context, gone <-chan error, t relay.Ticket, q relay.Request, node uint16) (guess bool) {
+	released := make(chan bool, 1)
 	if !h.mail.post(func(now time.Duration) {
 		h.own.tickets[t] = released
 		if node == h.set.Node {
@@ -178,14 +179,26 @@ func (h *Hub) Ask(ctx context.Context, t relay.Ticket, q relay.Request, node uin
 			h.relay.Asked(now, t, q, node)
 		}
 	}) {
-		return
+		return false
 	}
-	select {
-	case <-released:
-	case <-ctx.Done():
-	case <-h.ended:
+	for {
+		select {
+		case guess := <-released:
+			return guess
+		case <-gone:
+			gone = nil
+			h.abandoned(t)
+		case <-ctx.Done():
+			h.abandoned(t)
+			return false
+		case <-h.ended:
+			return false
+		}
 	}
 }
+
+// abandoned notes that nobody waits for a request any more.
+func (h *Hub) abandoned(t relay.Ticket) { h.mail.post(func(time.Duration) { h.relay.Gone(t) }) }
 
 // Kin speaks with another process of this node on a connection that nobody else can have, and returns when that has ended.
 // dialed tells whether this process dialed it. gone is closed when the process has ended: until then requests that it alone

@@ -179,7 +179,7 @@ func (e *end) ask(t relay.Ticket, number uint16, pid uint32) <-chan struct{} {
 	q := relay.Request{PID: pid, Key: []byte("a key"), ReadAt: e.set.Now(), Remote: "192.0.2.1:1"}
 	go func() {
 		defer close(released)
-		e.Ask(context.Background(), t, q, number)
+		e.Ask(context.Background(), nil, t, q, number)
 	}()
 	return released
 }

@@ -45,10 +45,10 @@ func (o outside) Plain(t relay.Ticket, node uint16, r relay.Request) {
 func (o outside) Judge(t relay.Ticket, r relay.Request) { o.h.set.Judge(t, r) }
 
 // Release lets the connection of a client's request be closed.
-func (o outside) Release(t relay.Ticket) {
+func (o outside) Release(t relay.Ticket, guess bool) {
 	if released := o.h.own.tickets[t]; released != nil {
 		delete(o.h.own.tickets, t)
-		close(released)
+		released <- guess
 	}
 }
 

@@ -22,7 +22,7 @@ func (v *visit) cancel(s wire.Startup) (guess bool) {
 	if _, _, ours := key.Split(s.PID); !ours && v.foreign(s) {
 		return false
 	}
-	return p.carryOut(p.ctx, r, v.began, false)
+	return p.carryOut(p.ctx, r, v.began, v)
 }
 
 // cancelLook is how often it is looked whether cancels are carried out.

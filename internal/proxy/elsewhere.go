@@ -17,8 +17,9 @@ type Elsewhere interface {
 	// HasKin tells whether there is another process of this node.
 	HasKin() bool
 	// Ask has node carry a request out, or another process of this one, and tells the outcome. It returns when the request's
-	// connection may be closed, or ctx ends.
-	Ask(ctx context.Context, t engine.Ticket, r engine.CancelRequest, node uint16)
+	// connection may be closed, or ctx ends; guess tells that its key, of protocol 3.0, is nobody's. gone, which may be nil,
+	// tells that its sender has gone.
+	Ask(ctx context.Context, gone <-chan error, t engine.Ticket, r engine.CancelRequest, node uint16) (guess bool)
 	// Unknown, or Released and Settled, answer Judge.
 	Unknown(t engine.Ticket)
 	Released(t engine.Ticket)
@@ -28,12 +29,14 @@ type Elsewhere interface {
 // alone is Elsewhere where there is no other process.
 type alone struct{}
 
-func (alone) Knows(uint16) bool                                                { return false }
-func (alone) HasKin() bool                                                     { return false }
-func (alone) Ask(context.Context, engine.Ticket, engine.CancelRequest, uint16) {}
-func (alone) Unknown(engine.Ticket)                                            {}
-func (alone) Released(engine.Ticket)                                           {}
-func (alone) Settled(engine.Ticket, event.CancelSettled)                       {}
+func (alone) Knows(uint16) bool { return false }
+func (alone) HasKin() bool      { return false }
+func (alone) Ask(context.Context, <-chan error, engine.Ticket, engine.CancelRequest, uint16) bool {
+	return false
+}
+func (alone) Unknown(engine.Ticket)                      {}
+func (alone) Released(engine.Ticket)                     {}
+func (alone) Settled(engine.Ticket, event.CancelSettled) {}
 
 // Now is the clock that the engine's moments are of.
 func (p *Proxy) Now() time.Duration { return p.loop.Now() }
@@ -62,39 +65,45 @@ func (p *Proxy) Judge(t engine.Ticket, r engine.CancelRequest) {
 func (p *Proxy) CancelHere(ctx context.Context, remote string, pid uint32, k []byte) {
 	r, began := engine.CancelRequest{PID: pid, Key: k, ReadAt: p.loop.Now(), Remote: remote}, time.Now()
 	if !p.guestHere(r, began) {
-		p.carryOut(ctx, r, began, true)
+		p.carryOut(ctx, r, began, nil)
 	}
 }
 
-// carryOut finds who a request is for, and waits until its connection may be closed. here: it goes to no other node. It tells
-// whether the request was nobody's and may have been a guess.
-func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, here bool) (guess bool) {
+// carryOut finds who a request is for, and waits until its connection may be closed. Where v, who received it, is nil it goes
+// to no other node. It tells whether the request was nobody's and may have been a guess.
+func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, v *visit) (guess bool) {
 	w := p.sort(r.PID, r.Key)
 	node, _, _ := key.Split(r.PID)
 	// What a key of 3.2 says of its node is true, so that what is wrong there is worth a word; one of 3.0 may say anything.
 	proven := len(r.Key) > plainKey
 	switch {
-	case w == elsewhere && !here && (proven || p.set.Elsewhere.Knows(node)):
-		p.passOn(ctx, r, node)
+	case w == elsewhere && v != nil && (proven || p.set.Elsewhere.Knows(node)):
+		return p.passOn(ctx, r, node, v)
 	case (w == former || w == unknown) && p.set.Elsewhere.HasKin():
-		p.passOn(ctx, r, p.keys.Load().Node())
+		return p.passOn(ctx, r, p.keys.Load().Node(), v)
 	case w == oursPerhaps:
-		p.judgeHere(ctx, r)
-	default:
-		return p.nobodys(w, r.Remote, began)
+		return p.judgeHere(ctx, r, v)
 	}
-	return false
+	return p.nobodys(w, r.Remote, began)
 }
 
 // plainKey is the length of a key of protocol 3.0.
 const plainKey = 4
 
-func (p *Proxy) passOn(ctx context.Context, r engine.CancelRequest, node uint16) {
-	p.set.Elsewhere.Ask(ctx, engine.Ticket(p.ids.Add(1)), r, node)
+// passOn has another process carry a request out. Whoever may have guessed is watched, since its place may be needed when it
+// has gone.
+func (p *Proxy) passOn(ctx context.Context, r engine.CancelRequest, node uint16, v *visit) (guess bool) {
+	var gone <-chan error
+	if v != nil && len(r.Key) == plainKey {
+		var unwatch func()
+		gone, unwatch = v.watch()
+		defer unwatch()
+	}
+	return p.set.Elsewhere.Ask(ctx, gone, engine.Ticket(p.ids.Add(1)), r, node)
 }
 
 // judgeHere has the engine judge a request. What it doesn't know another process of this node may.
-func (p *Proxy) judgeHere(ctx context.Context, r engine.CancelRequest) {
+func (p *Proxy) judgeHere(ctx context.Context, r engine.CancelRequest, v *visit) (guess bool) {
 	t := engine.Ticket(p.ids.Add(1))
 	released, another := make(chan struct{}), make(chan struct{})
 	if !p.loop.Post(func(now time.Duration) {
@@ -105,14 +114,15 @@ func (p *Proxy) judgeHere(ctx context.Context, r engine.CancelRequest) {
 		p.own.tickets[t] = released
 		p.present(now, t, r)
 	}) {
-		return
+		return false
 	}
 	select {
 	case <-released:
 	case <-another:
-		p.passOn(ctx, r, p.keys.Load().Node())
+		return p.passOn(ctx, r, p.keys.Load().Node(), v)
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // present gives a request to the engine, on the loop. The client's own socket is drained first, so that what it sent before the request has been seen when

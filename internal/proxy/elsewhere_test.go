@@ -31,8 +31,9 @@ func (o *others) Knows(node uint16) bool {
 
 func (o *others) HasKin() bool { return o.kin.Load() }
 
-func (o *others) Ask(_ context.Context, _ engine.Ticket, r engine.CancelRequest, node uint16) {
+func (o *others) Ask(_ context.Context, _ <-chan error, _ engine.Ticket, r engine.CancelRequest, node uint16) bool {
 	o.heard <- fmt.Sprintf("node %d is asked for %d", node, r.PID&0xff)
+	return len(r.Key) == plainKey
 }
 
 func (o *others) Unknown(t engine.Ticket)  { o.heard <- fmt.Sprintf("%d is unknown", t) }
@@ -51,8 +52,9 @@ func TestWhoIsAsked(t *testing.T) {
 	of := func(node uint16, incarnation byte) *key.Minter {
 		return key.NewMinter(node, [4]byte{incarnation}, []byte("the secret of a test's own keys!"))
 	}
+	forger := key.NewMinter(7, [4]byte{1}, []byte("what somebody takes for a secret"))
 	mint := func(m *key.Minter, slot byte) (uint32, []byte) { return m.Mint(fake.V32, uint32(slot), [12]byte{1}) }
-	const nobody = "unknown_key"
+	const nobody, forged = "unknown_key", "forged"
 	for _, c := range []struct {
 		name      string
 		m         *key.Minter
@@ -63,6 +65,8 @@ func TestWhoIsAsked(t *testing.T) {
 		whereHere string // the same, for this node alone
 	}{
 		{name: "a key of 3.2 of a peer", m: of(7, 1), long: true, want: "node 7 is asked for 3", whereHere: nobody},
+		{name: "a forged key of 3.2 that names a peer", m: forger, long: true, want: forged, whereHere: forged},
+		{name: "a forged key of 3.2, and there is another process", m: forger, long: true, kin: true, want: forged, whereHere: forged},
 		{name: "a key of 3.0 of a peer", m: of(7, 1), want: "node 7 is asked for 3", whereHere: nobody},
 		{name: "a key of 3.2 of no peer", m: of(8, 1), long: true, want: "node 8 is asked for 3", whereHere: nobody},
 		{name: "a key of 3.0 of no peer", m: of(8, 1), want: nobody, whereHere: nobody},
@@ -86,14 +90,14 @@ func TestWhoIsAsked(t *testing.T) {
 			} {
 				before := len(w.settled())
 				send()
-				got := nobody
+				got := "nothing"
 				select {
 				case got = <-o.heard:
 				case <-w.cancels:
 					got = "the engine"
 				default:
-					if all := w.settled(); len(all) != before+1 || all[before] != event.UnknownKey {
-						t.Errorf("%s: outcomes %v", want, all[before:])
+					if all := w.settled(); len(all) == before+1 {
+						got = all[before].String()
 					}
 				}
 				if want != "anywhere: "+got && want != "here: "+got {
@@ -140,9 +144,62 @@ type blocked struct {
 	free chan struct{}
 }
 
-func (b blocked) Ask(ctx context.Context, t engine.Ticket, r engine.CancelRequest, node uint16) {
-	b.others.Ask(ctx, t, r, node)
-	<-b.free
+func (b blocked) Ask(ctx context.Context, gone <-chan error, t engine.Ticket, r engine.CancelRequest, node uint16) bool {
+	guess := b.others.Ask(ctx, gone, t, r, node)
+	for {
+		select {
+		case <-gone:
+			b.heard <- "its sender has gone"
+			gone = nil
+		case <-b.free:
+			return guess
+		}
+	}
+}
+
+// A key of 3.0 that another node does not know is a guess, as where it is known at once: the connections of many are kept.
+func TestGuessersOfOthersWait(t *testing.T) {
+	o := &others{nodes: []uint16{7}, heard: make(chan string, 1000)}
+	w := start(t, newScript(), func(s *Settings) {
+		s.Config.Cancel.FailedDelay, s.Config.Timeouts.ClientLogin = time.Hour, 4*time.Hour
+		s.Elsewhere = o
+	})
+	waiting := func() int {
+		w.lobby.mu.Lock()
+		defer w.lobby.mu.Unlock()
+		return w.lobby.queue.Len()
+	}
+	pid, proven := key.NewMinter(7, [4]byte{1}, []byte("the secret of a test's own keys!")).Mint(fake.V32, 3, [12]byte{1})
+	for range 50 { // more than guesses that are free
+		fake.SendCancel(t, w.addr(), pid, proven)
+		<-o.heard
+	}
+	until(t, "some are kept waiting", func() bool {
+		c := fake.Dial(t, w.addr())
+		c.Put(fake.Cancel(pid, []byte{9, 9, 9, 9}))
+		<-o.heard
+		return waiting() >= 10
+	})
+	fake.SendCancel(t, w.addr(), pid, proven) // which ends only when it is closed
+	if waiting() == 0 {
+		t.Error("nobody is kept waiting any more")
+	}
+	w.lobby.makeRoom(100)
+}
+
+// Whoever asks another process learns that the sender of a key of 3.0 has gone.
+func TestGoneIsTold(t *testing.T) {
+	o := blocked{&others{nodes: []uint16{7}, heard: make(chan string, 10)}, make(chan struct{})}
+	w := start(t, newScript(), func(set *Settings) { set.Elsewhere = o })
+	pid, _ := key.NewMinter(7, [4]byte{1}, []byte("the secret of a test's own keys!")).Mint(fake.V32, 3, [12]byte{1})
+	c := fake.Dial(t, w.addr())
+	c.Put(fake.Cancel(pid, []byte{9, 9, 9, 9}))
+	next(t, o.heard, "that it is asked for")
+	c.Close()
+	if got := next(t, o.heard, "that it has gone"); got != "its sender has gone" {
+		t.Error(got)
+	}
+	close(o.free)
 }
 
 // What was read for another process is waited for.

@@ -21,12 +21,15 @@ type ask struct {
 	tried []uint64 // incarnations of this node that do not know its key, or have ended
 	lost  string   // why one of those could not be heard to the end
 
-	bucket   *bucket  // what a key of four bytes needs a token of; nil: nothing, or it is given back
-	held     bool     // it waits for a token
+	source   *source  // where its key has four bytes
+	held     bool     // it waits for a place
+	placed   bool     // it has one
+	gone     bool     // its sender has gone
 	on       *link    // that it was written to
 	written  bool     // to this link, or to one that is gone
 	wrote    []uint64 // the incarnations at the other end of those
 	plain    bool     // it went as a plain CancelRequest
+	nobodys  bool     // its key of four bytes was
 	released bool
 	over     bool
 }
@@ -44,34 +47,28 @@ func (r *Relay) Asked(now time.Duration, t Ticket, q Request, node uint16) {
 		return
 	}
 	p.asked++
-	if p.open >= uint64(r.cfg.MaxAsks) {
-		p.throttled++
-		r.refuse(t, q, event.PeerOf(node), event.Throttled, fmt.Sprintf("%d requests for node %d are under way", p.open, node))
-		return
-	}
 	r.begin(&ask{ticket: t, req: q, node: node, to: p})
 }
 
 // refuse ends a request that is asked of nobody.
 func (r *Relay) refuse(t Ticket, q Request, owner event.Peer, o event.Outcome, reason string) {
-	r.out.Release(t)
+	r.out.Release(t, len(q.Key) == shortKey && o == event.UnknownKey)
 	r.settled(t, event.CancelSettled{
 		Outcome: o, Remote: q.Remote, PID: q.PID, Took: max(0, r.now-q.ReadAt), Owner: owner, Reason: reason,
 	})
 }
 
-// begin is the beginning of an ask: it gets an id and, where it has to guess, a token.
+// begin is the beginning of an ask: it gets an id and, where there is one, a place.
 func (r *Relay) begin(a *ask) {
 	r.lastID++
 	a.id, a.began = r.lastID, r.now
 	r.asks[a.id] = a
 	r.line = append(r.line, a)
-	r.traffic(a).open++
 	if len(r.line) > 64 && len(r.line) > 2*len(r.asks) {
 		r.open()
 	}
 	r.wake(a.due(r))
-	if r.charge(a) {
+	if r.enter(a) {
 		r.send(a)
 	}
 }
@@ -114,7 +111,10 @@ func (r *Relay) send(a *ask) {
 	}
 	l := r.linkTo(a.node)
 	switch {
-	case a.to.Plain == Always, a.to.Plain == WithoutIt && (!a.written || r.bug == BugPlainAgain) && l == nil && !r.linked(a.node):
+	case r.goesPlain(a):
+		if !r.pay(a) {
+			return
+		}
 		a.plain = true
 		r.plains[a.ticket] = a
 		r.out.Plain(a.ticket, a.node, a.req)
@@ -129,6 +129,14 @@ func (r *Relay) send(a *ask) {
 	default:
 		r.wake(a.due(r))
 	}
+}
+
+// goesPlain says whether an ask goes as a plain CancelRequest, as things are.
+func (r *Relay) goesPlain(a *ask) bool {
+	if a.to == nil {
+		return false
+	}
+	return a.to.Plain == Always || a.to.Plain == WithoutIt && (!a.written || r.bug == BugPlainAgain) && !r.linked(a.node)
 }
 
 func noLink(p *peer) string {
@@ -186,7 +194,6 @@ func (a *ask) answeredBy(incarnation uint64) bool {
 // ownerReleased: nothing of the request is on the wire any more.
 func (r *Relay) ownerReleased(l *link, m Released) {
 	if a := r.asks[m.ID]; a.answeredBy(l.far.Incarnation) {
-		r.refund(a)
 		r.release(a)
 	}
 }
@@ -207,8 +214,6 @@ func (r *Relay) ownerSettled(l *link, m Settled) {
 	switch m.Outcome {
 	case event.UnknownKey, event.Forged, event.Malformed, event.Throttled: // it means nobody there, so it does nowhere
 		e.Outcome, e.There = m.Outcome, 0
-	default:
-		r.refund(a)
 	}
 	r.traffic(a).answered++
 	r.end(a, e)
@@ -224,7 +229,6 @@ func (r *Relay) PlainDone(now time.Duration, t Ticket, failure string) {
 		r.fail(a, failure)
 	default:
 		r.traffic(a).answered++
-		r.refund(a)
 		r.end(a, event.CancelSettled{Outcome: event.Forwarded, There: event.Forwarded, Sends: 1, Reason: "as a plain CancelRequest"})
 	}
 }
@@ -244,7 +248,7 @@ func (r *Relay) release(a *ask) {
 		r.sayReleased(a.in)
 		return
 	}
-	r.out.Release(a.ticket)
+	r.out.Release(a.ticket, a.nobodys)
 }
 
 // end settles an ask.
@@ -252,20 +256,20 @@ func (r *Relay) end(a *ask, e event.CancelSettled) {
 	if a.over {
 		return
 	}
+	a.nobodys = a.source != nil && e.Outcome == event.UnknownKey
 	if a.in == nil { // else that is said with the outcome
 		r.release(a)
 	}
 	a.over = true
 	delete(r.asks, a.id)
 	delete(r.plains, a.ticket)
-	r.traffic(a).open--
-	r.unbucket(a)
 	e.Remote, e.PID, e.Owner, e.Took = a.req.Remote, a.req.PID, event.PeerOf(a.node), max(0, r.now-a.req.ReadAt)
 	if a.in != nil {
 		r.settleArrival(a.in, e)
-		return
+	} else {
+		r.settled(a.ticket, e)
 	}
-	r.settled(a.ticket, e)
+	r.leave(a)
 }
 
 // overdue ends an ask whose time is over.

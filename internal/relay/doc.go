@@ -11,7 +11,7 @@
 //   - the shape: relay.go, outside.go; message.go and codec.go (what goes over a link); sabotage.go (bugs on purpose)
 //   - links: link.go; clock.go (what a moment here is on the other end's clock)
 //   - the way out: ask.go (requests of our clients), kin.go and sibling.go (other processes of this node, and which of them
-//     there are), bucket.go (who may guess how often)
+//     there are), place.go and source.go (who may guess, and how often)
 //   - the way in: arrival.go (requests that others pass on to us)
 //   - for people: state.go
 //
@@ -19,7 +19,8 @@
 // our own engine, or to other processes of this node unless it came from one, and never to another node. The moment that a
 // request was read goes along as two bounds on the owner's clock, and stays what it was when the request is repeated.
 //
-// Limits: maxMessage bytes a message; Config.MaxAsks asks for one node at a time, and arrivals of one process;
-// Config.Timeout until an ask is delivered, three times that until its outcome; maxKept requests that all have the answer of;
-// buckets in number (maxBuckets) and the asks that wait for each (maxHeld).
+// Limits: maxMessage bytes a message; Config.MaxAsks asks for one node at a time, as many that wait for a place, and arrivals
+// of one process twice that; what of it keys of four bytes have, and one source (place.go); how often one may guess, and how
+// many sources are told apart (source.go); Config.Timeout until an ask is delivered, three times that until its outcome; maxKept
+// requests that all have the answer of.
 package relay

@@ -22,11 +22,6 @@ func (r *Relay) askKin(t Ticket, q Request, in *arrival) {
 		r.nobodys(a, event.CancelSettled{Outcome: event.UnknownKey})
 		return
 	}
-	if r.self.open >= uint64(r.cfg.MaxAsks) {
-		r.self.throttled++
-		r.nobodys(a, event.CancelSettled{Outcome: event.Throttled, Reason: "too many requests for other processes of this node are under way"})
-		return
-	}
 	r.begin(a)
 }
 

@@ -187,4 +187,5 @@ func (r *Relay) resume(l *link) {
 			r.send(a)
 		}
 	}
+	r.admit()
 }

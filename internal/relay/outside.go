@@ -59,7 +59,9 @@ type Config struct {
 	Node    uint16
 	Peers   []Peer
 	Timeout time.Duration // cancel_timeout
-	MaxAsks int           // open at one time for one node, and for the same number others may ask us; 0: 1,000
+	// MaxAsks is how many requests for one node may be carried at a time, how many more may wait for a place, and how many
+	// others may have with us (twice that); 0: 1,000. What keys of four bytes have of it is in place.go.
+	MaxAsks int
 }
 
 // Outside is all that a Relay can do to the world. No method calls it back, blocks, or fails: what becomes of it comes as
@@ -74,8 +76,9 @@ type Outside interface {
 	// Judge gives a request to our own engine as read at r.ReadAt; answered by Unknown where the engine does not know its
 	// key, otherwise by Released and Settled.
 	Judge(t Ticket, r Request)
-	// Release closes the client's cancel connection with FIN. Exactly one for each ticket of Asked and AskedHere.
-	Release(t Ticket)
+	// Release closes the client's cancel connection with FIN. Exactly one for each ticket of Asked and AskedHere. guess says
+	// that its key, of four bytes, was nobody's: it may be kept for a while, as where it is known at once.
+	Release(t Ticket, guess bool)
 	// Emit tells a fact.
 	Emit(e event.Event)
 	// Wake asks for one Tick at the given time or soon after; a later Wake replaces it.

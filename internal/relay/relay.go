@@ -34,9 +34,10 @@ type Relay struct {
 	kept     int        // of these
 	lastIn   Ticket
 
-	buckets buckets
-	wakeAt  time.Duration // of the Wake that is due
-	awake   bool          // one is
+	sources   sources
+	admitting bool          // admit is at work
+	wakeAt    time.Duration // of the Wake that is due
+	awake     bool          // one is
 }
 
 // peer is another node of the configuration.
@@ -48,7 +49,10 @@ type peer struct {
 }
 
 // traffic counts what goes to a node, or comes from it.
-type traffic struct{ open, asked, answered, failed, throttled, arrived uint64 }
+type traffic struct {
+	places
+	asked, answered, failed, throttled, arrived uint64
+}
 
 // New returns a Relay that knows no peer. Configure follows.
 func New(out Outside) *Relay {
@@ -89,6 +93,7 @@ func (r *Relay) Configure(now time.Duration, c Config) {
 			r.send(a)
 		}
 	}
+	r.admit()
 	r.wake(now) // limits may be others
 }
 
@@ -110,7 +115,7 @@ func (r *Relay) Tick(now time.Duration) {
 	for _, a := range r.open() {
 		r.overdue(a)
 	}
-	r.refill()
+	r.admit()
 	r.forget()
 	for _, l := range r.links {
 		r.wake(l.nextPing)
@@ -123,7 +128,7 @@ func (r *Relay) Tick(now time.Duration) {
 	if len(r.guests) > 0 {
 		r.wake(now + pingEvery)
 	}
-	if at, ok := r.buckets.next(now); ok {
+	if at, ok := r.sources.next(now); ok {
 		r.wake(at)
 	}
 }

@@ -18,6 +18,7 @@ const (
 	BugToldOnce          // an outcome that was lost with a link is not told again
 	BugBeginsIgnored     // the owner is not told by when the request had been read
 	BugPlainAgain        // what was written to a link that broke goes as a plain request, too
+	BugGuessersFirst     // keys of four bytes may take every place
 )
 
 // Sabotage puts a deliberate bug in. For the simulation only; nothing else calls it.

@@ -20,9 +20,10 @@ import (
 //	pong lN clock=D                    the other end answers the last ping, by its own clock
 //	down lN REASON                     a link is gone
 //	ask tN node=N [v30] [from=ADDR] [read=D]    a client's request for another node, read so long ago
-//	many N node=N [v30] [from=ADDR]    so many of them, of which the number is told that did not just wait
+//	many N node=N [first=tN] [v30] [from=ADDR]    so many of them, of which the numbers are told
+//	gone tN                            its sender does not wait any more
 //	ask-here tN [v30]                  with a key of ours that our engine does not know
-//	hear lN ping D | ask N [read=D by=D] [local] [origin=INC/N] | released N | settled N OUTCOME [unit=N] | done N | leaving
+//	hear lN ping D | ask N [read=D by=D] [local] [origin=INC/N] | released N | settled N OUTCOME [to=N] [unit=N] | done N | leaving
 //	plain-done tN [FAILURE]
 //	unknown inN, released inN, settled inN OUTCOME        our engine answers
 //	tick D                             time passes; the relay has its Tick where it asked for one
@@ -111,7 +112,13 @@ func (w *world) Plain(t Ticket, node uint16, q Request) {
 func (w *world) Judge(t Ticket, q Request) {
 	w.say("judge %s, read from %v to %v", name(t), q.ReadAt-time.Hour, q.ReadBy-time.Hour)
 }
-func (w *world) Release(t Ticket)      { w.say("release %s", name(t)) }
+func (w *world) Release(t Ticket, guess bool) {
+	if guess {
+		w.say("release %s, a guess", name(t))
+		return
+	}
+	w.say("release %s", name(t))
+}
 func (w *world) Wake(at time.Duration) { w.wakeAt = at }
 
 func (w *world) Emit(e event.Event) {
@@ -229,10 +236,26 @@ func (w *world) run(td *datadriven.TestData) {
 	case "many":
 		var node int
 		td.ScanArgs(w.t, "node", &node)
-		for i := range n {
-			w.r.Asked(w.now, Ticket(i+1), w.request(td, node), uint16(node))
+		first := uint64(1)
+		if td.HasArg("first") {
+			var s string
+			td.ScanArgs(w.t, "first", &s)
+			first = number(w, s)
 		}
-		w.said = []string{fmt.Sprintf("%d said, the last: %s", len(w.said), w.said[len(w.said)-1])}
+		for i := range n {
+			w.r.Asked(w.now, Ticket(first+i), w.request(td, node), uint16(node))
+		}
+		sent, throttled := 0, 0
+		for _, s := range w.said {
+			if strings.Contains(s, "<- ask") || strings.HasPrefix(s, "plain") {
+				sent++
+			} else if strings.Contains(s, ": throttled") {
+				throttled++
+			}
+		}
+		w.said = []string{fmt.Sprintf("%d sent, %d throttled", sent, throttled)}
+	case "gone":
+		w.r.Gone(Ticket(n))
 	case "ask-here":
 		w.r.AskedHere(w.now, Ticket(n), w.request(td, 0))
 	case "hear":
@@ -288,6 +311,10 @@ func (w *world) hear(td *datadriven.TestData, l Link) {
 	case "settled":
 		s := Settled{ID: n, Outcome: outcome(w, td.CmdArgs[3].Key), User: "ann"}
 		td.MaybeScanArgs(w.t, "unit", &s.Unit)
+		last := n
+		for td.MaybeScanArgs(w.t, "to", &last); s.ID < last; s.ID++ {
+			w.r.Heard(w.now, l, s)
+		}
 		m = s
 	case "done":
 		m = Done{n}

@@ -21,7 +21,7 @@ func (r *Relay) States() []State {
 	for _, p := range r.peers {
 		s := State{
 			Node: p.Node, Since: p.downSince, LastError: p.lastError,
-			Open: p.open, Asked: p.asked, Answered: p.answered, Failed: p.failed, Throttled: p.throttled, Arrived: p.arrived,
+			Open: uint64(p.inside + p.held), Asked: p.asked, Answered: p.answered, Failed: p.failed, Throttled: p.throttled, Arrived: p.arrived,
 		}
 		for _, l := range r.links {
 			if !l.far.Kin && l.far.Node == p.Node && !l.cut {
