@@ -211,6 +211,8 @@ func (x *request) checkSettled(p *process, e event.CancelSettled) {
 		if !x.mayFail(p) {
 			c.violate("P2", "request %d failed after %v: %s", x.id, c.now-x.readAt, e.Reason)
 		}
+	case event.Throttled:
+		x.checkThrottled(p, e)
 	default:
 		c.violate("P3", "request %d is settled as %s where it was read", x.id, e.Outcome)
 	}
@@ -274,7 +276,7 @@ func (c *cluster) answered(p *process) bool {
 			return false
 		}
 	}
-	return true
+	return c.guessed(p)
 }
 
 // checkAnswered asks the same at the very end.
@@ -283,5 +285,8 @@ func (c *cluster) checkAnswered() {
 		if !x.local && (x.settledAt == 0 || x.released != 1) {
 			c.violate("P3", "request %d was released %d times, and settled at %v", x.id, x.released, x.settledAt)
 		}
+	}
+	if !c.guessed(nil) {
+		c.violate("P3", "there are guesses without an outcome")
 	}
 }

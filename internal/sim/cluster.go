@@ -47,6 +47,8 @@ type ClusterKnobs struct {
 	rotates            bool          // the cluster's secret is changed
 	slack              float64       // requests that the balancer sends to the node whose they are
 	lost               float64       // plain requests that don't get through, or whose end doesn't
+	floods             float64       // per second: of guesses
+	flood              int           // so many at once
 }
 
 // cluster is several processes that pass cancels on to each other: a World each, in one time, with links between them.
@@ -62,6 +64,7 @@ type cluster struct {
 	plain   [][]relay.Fallback // how a node speaks to another
 	coming  [][]bool           // connections on their way, by two nodes, the lower one first
 	asked   []*request
+	guesses []*guess
 	secrets [2][]byte // the present one, the other one
 	phase   int       // of the rotation: 0 before, 1 both are known, 2 the other one is minted under
 	calm    bool
@@ -107,6 +110,7 @@ func drawCluster(w *World) ClusterKnobs {
 func RunCluster(seed uint64, o ClusterOptions) Result {
 	w := newWorld(seed^0x2545f491, Knobs{}, nil)
 	c := &cluster{timeline: w.timeline, seed: seed, o: o, rng: w.rng, k: drawCluster(w)}
+	c.drawGuesser()
 	if o.Tune != nil {
 		o.Tune(&c.k)
 	}
@@ -130,6 +134,7 @@ func RunCluster(seed uint64, o ClusterOptions) Result {
 		c.start(uint16(node), nil)
 	}
 	c.startFaults()
+	c.startGuesser()
 	c.run()
 	r := Result{Seed: seed, Events: c.ran, Virtual: c.now - time.Hour, Violations: c.strange}
 	for _, p := range c.procs {

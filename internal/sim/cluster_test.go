@@ -66,6 +66,7 @@ func TestClusterBugsAreFound(t *testing.T) {
 		{"a process of the node counts as ended when its link breaks", ClusterOptions{Bug: relay.BugKinForgotten}, "P2"},
 		{"an outcome that was lost is not told again", ClusterOptions{Bug: relay.BugToldOnce}, "P2"},
 		{"sent again as a plain request", ClusterOptions{Bug: relay.BugPlainAgain, Tune: func(k *ClusterKnobs) { k.cuts = 3 }}, "P3"},
+		{"guesses may take every place", ClusterOptions{Bug: relay.BugGuessersFirst, Tune: func(k *ClusterKnobs) { k.floods, k.flood = 20, 100 }}, "P2"},
 		{"former secret refused", ClusterOptions{Keys: func(now, _ []byte) [][]byte { return [][]byte{now} }}, "P2"},
 	} {
 		t.Run(b.name, func(t *testing.T) {

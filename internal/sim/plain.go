@@ -38,6 +38,7 @@ func (p *process) Plain(t relay.Ticket, node uint16, q relay.Request) {
 	c := p.c
 	x := c.request(q.Remote)
 	if x == nil {
+		p.plainGuess(t)
 		return
 	}
 	mode := c.plain[p.node][node]

@@ -150,7 +150,7 @@ func (c *cluster) start(node uint16, after *process) *process {
 		}
 	}
 	p.enter(func(now time.Duration) {
-		p.r.Configure(now, relay.Config{Node: node, Peers: peers, Timeout: c.k.timeout})
+		p.r.Configure(now, relay.Config{Node: node, Peers: peers, Timeout: c.k.timeout, MaxAsks: c.maxAsks()})
 	})
 	if after != nil {
 		for _, x := range c.procs {
@@ -336,8 +336,11 @@ func (p *process) settled(e event.CancelSettled) {
 	}
 }
 
-// request is what its remote address says.
+// request is what its remote address says; nil: it is a guess.
 func (c *cluster) request(remote string) *request {
+	if isGuess(remote) {
+		return nil
+	}
 	_, n, _ := strings.Cut(remote, ":")
 	id, err := strconv.Atoi(n)
 	if err != nil || id < 1 || id > len(c.asked) {
@@ -358,6 +361,7 @@ func (p *process) Cut(l relay.Link, reason string) { p.c.cutBy(p, l, reason) }
 func (p *process) Judge(t relay.Ticket, q relay.Request) {
 	x := p.c.request(q.Remote)
 	if x == nil {
+		p.judgeGuess(t)
 		return
 	}
 	p.c.after(p.c.between(0, 200*time.Microsecond), func() {
@@ -372,8 +376,10 @@ func (p *process) Judge(t relay.Ticket, q relay.Request) {
 }
 
 // Release closes the client's cancel connection.
-func (p *process) Release(t relay.Ticket) {
-	if x := p.c.asked[t&^(1<<62)-1]; x.at != p || t.Arrived() {
+func (p *process) Release(t relay.Ticket, _ bool) {
+	if g := p.c.guess(t); g != nil {
+		g.release(p)
+	} else if x := p.c.asked[t&^(1<<62)-1]; x.at != p || t.Arrived() {
 		p.w.violate("contract", "process %d releases ticket %d, which is none of its own", p.id, t)
 	} else {
 		x.release(p)
@@ -390,7 +396,9 @@ func (p *process) Emit(e event.Event) {
 		p.w.violate("P3", "process %d tells two outcomes of ticket %d", p.id, s.Ticket)
 	}
 	p.told[s.Ticket] = true
-	if t := relay.Ticket(s.Ticket); !t.Arrived() {
+	if t := relay.Ticket(s.Ticket); p.c.guess(t) != nil {
+		p.c.guess(t).settle(p, s)
+	} else if !t.Arrived() {
 		p.c.asked[t&^(1<<62)-1].settle(p, s)
 	} else if _, ok := s.Via.Node(); !ok {
 		p.w.violate("P3", "process %d tells of ticket %d without the node that it came by", p.id, s.Ticket)
