@@ -95,6 +95,7 @@ func (s *succession) secrets(given secrets) secrets {
 		was.previous = s.claim.Offer.Secrets[1]
 	}
 	next, _ := given.after(was)
+	s.claim.Forget(next.list()...)
 	return next
 }
 
@@ -183,6 +184,7 @@ func (a *App) attend() {
 	for _, session := range s.before {
 		s.ending.Go(func() {
 			<-session.Ended()
+			session.Close() // it is kept as long as this process is, to tell from whom it took over
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			for i, other := range s.before {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -307,6 +308,12 @@ func TestChainOfTakeovers(t *testing.T) {
 				a.Stop()
 			}
 			awaitSnapshot(t, all[3], "those before have ended", func(s event.Snapshot) bool { return len(s.Predecessors) == 0 })
+			if _, err := all[3].succession.claim.Link(t.Context()); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the socket of a process that has ended is still there: %v", err)
+			}
+			if o := all[3].succession.claim.Offer; o.Secrets != nil || o.Own != nil || o.Mock != nil {
+				t.Error("what the process before offered is kept twice")
+			}
 			clients[3].Put(fake.Query("SELECT 1"))
 			clients[3].Want("CZ")
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -239,6 +240,16 @@ func (s *Session) Take() error {
 func (s *Session) Serving(pass func(ln net.Listener, nc net.Conn)) error {
 	s.pass.Store(&passing{pass, s.sockets.taken})
 	return write(s.c, packet{Kind: serving})
+}
+
+// Forget lets go of the secrets that came with the offer, and wipes those that are none of kept.
+func (s *Session) Forget(kept ...[]byte) {
+	for _, secret := range s.Offer.Secrets {
+		if !slices.ContainsFunc(kept, func(k []byte) bool { return len(k) > 0 && len(secret) > 0 && &k[0] == &secret[0] }) {
+			clear(secret)
+		}
+	}
+	s.Offer.Secrets, s.Offer.Own, s.Offer.Mock = nil, nil, nil
 }
 
 // Clients is how many clients the other process had when it last said so.
