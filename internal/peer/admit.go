@@ -7,6 +7,7 @@ import (
 
 	"cancello/internal/config"
 	"cancello/internal/event"
+	"cancello/internal/relay"
 )
 
 // MaxProcesses is how many processes of one node there may be: one is in service, and the others drain, each with links
@@ -20,7 +21,7 @@ const maxSessions = 2 * MaxProcesses
 type node struct {
 	config.Peer
 	stop    context.CancelFunc // of its dialing
-	needed  chan struct{}      // holds one: there is no session any more; for who dials now
+	needed  chan struct{}      // holds one: there is no session that is current; for who dials now
 	told    fact               // what was said of it last
 	failure string             // why the last dial failed, or the last session ended; empty: nothing has yet
 }
@@ -84,22 +85,54 @@ func (h *Hub) endSessions(number uint16, reason string, meant func(*session) boo
 	}
 }
 
-// sessionsOf counts those of a peer that have not ended.
-func (h *Hub) sessionsOf(number uint16) (n int) {
+// linked tells whether there is a session with a peer that has not ended.
+func (h *Hub) linked(number uint16) bool { return h.hasSession(number, (*session).ended) }
+
+// current tells whether there is one with the process that is in service there, as far as is known.
+func (h *Hub) current(number uint16) bool { return h.hasSession(number, (*session).past) }
+
+// hasSession tells whether there is one with a peer that counts.
+func (h *Hub) hasSession(number uint16, without func(*session) bool) bool {
 	for _, s := range h.own.sessions {
-		if !s.far.Kin && s.far.Node == number && !s.ended() {
-			n++
+		if !s.far.Kin && s.far.Node == number && !without(s) {
+			return true
 		}
 	}
-	return n
+	return false
 }
 
-func (s *session) ended() bool {
+func (s *session) ended() bool { return isClosed(s.over) }
+
+// past tells whether it has ended, or leads to a process that another one has the place of.
+func (s *session) past() bool { return s.ended() || isClosed(s.passed) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-s.over:
+	case <-c:
 		return true
 	default:
 		return false
+	}
+}
+
+// yielded notes that another process has the place of that at the other end: there is to be a link to it, which it may be
+// unable to dial itself.
+func (h *Hub) yielded(s *session) {
+	if isClosed(s.passed) {
+		return
+	}
+	close(s.passed)
+	h.need(h.own.peers[s.far.Node])
+}
+
+// need wakes who dials a peer.
+func (h *Hub) need(n *node) {
+	if n == nil {
+		return
+	}
+	select {
+	case n.needed <- struct{}{}:
+	default:
 	}
 }
 
@@ -146,6 +179,9 @@ func (h *Hub) judge(now time.Duration, s *session) error {
 	s.id = h.own.lastLink
 	h.own.sessions[s.id] = s
 	h.relay.LinkUp(now, s.id, s.far)
+	if h.own.yielded && !s.far.Kin {
+		s.say(relay.Yielded{})
+	}
 	if s.dialed {
 		h.confirm(s)
 	}
@@ -174,19 +210,20 @@ func (h *Hub) left(now time.Duration, s *session) {
 	delete(h.own.sessions, s.id)
 	h.relay.LinkDown(now, s.id, s.reason)
 	n := h.own.peers[s.far.Node]
-	if n == nil || s.far.Kin || h.sessionsOf(s.far.Node) > 0 {
+	if n == nil || s.far.Kin {
 		return
 	}
-	h.tell(n, isDown, s.reason, s)
-	select {
-	case n.needed <- struct{}{}:
-	default:
+	if !h.linked(s.far.Node) {
+		h.tell(n, isDown, s.reason, s)
+	}
+	if !h.current(s.far.Node) {
+		h.need(n)
 	}
 }
 
 // undialed notes that a peer could not be reached.
 func (h *Hub) undialed(p config.Peer, reason string) {
-	if n := h.own.peers[p.Number()]; n != nil && n.Peer == p && h.sessionsOf(p.Number()) == 0 {
+	if n := h.own.peers[p.Number()]; n != nil && n.Peer == p && !h.linked(p.Number()) {
 		h.tell(n, isDown, reason, nil)
 	}
 }

@@ -21,12 +21,13 @@ const (
 	pauseMax = time.Second
 )
 
-// keepDialing keeps a link to a peer up, until ctx ends. It does nothing while there is one, whoever dialed it.
+// keepDialing keeps a link to the process that is in service as a peer up, until ctx ends. It does nothing while there is one,
+// whoever dialed it.
 func (h *Hub) keepDialing(ctx context.Context, p config.Peer, needed <-chan struct{}) {
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
 		linked := true
-		if !h.do(func(time.Duration) { linked = h.sessionsOf(p.Number()) > 0 }) {
+		if !h.do(func(time.Duration) { linked = h.current(p.Number()) }) {
 			return
 		}
 		if linked {
@@ -39,8 +40,7 @@ func (h *Hub) keepDialing(ctx context.Context, p config.Peer, needed <-chan stru
 		}
 		s, err := h.dial(ctx, p)
 		if err == nil {
-			s.run()
-			h.running.Go(s.hangUp)
+			h.serve(s)
 			pause = pauseMin // to one that hangs up at once
 		} else if !errors.Is(err, errSpare) && ctx.Err() == nil {
 			h.mail.post(func(time.Duration) { h.undialed(p, why(err)) })
@@ -52,6 +52,20 @@ func (h *Hub) keepDialing(ctx context.Context, p config.Peer, needed <-chan stru
 			case <-ctx.Done():
 			}
 		}
+	}
+}
+
+// serve speaks on a session that was dialed, and returns when there has to be another one.
+func (h *Hub) serve(s *session) {
+	over := make(chan struct{})
+	h.running.Go(func() {
+		s.run()
+		close(over)
+		s.hangUp()
+	})
+	select {
+	case <-over:
+	case <-s.passed:
 	}
 }
 

@@ -20,6 +20,7 @@
 //     ended when both ends have the one that stays, so that the link is never lost by that.
 //   - Another process of this node counts as there from its first session until it has said farewell, or Kin is told that it
 //     has ended.
+//   - A process whose place another one took tells who has a link to it: the one that took it is dialed then, beside.
 //   - The secret is in no error, event or log line.
 //
 // Limits: maxQueue bytes for a link that reads slowly, then it is dropped; maxUnproven connections that have not proved

@@ -77,6 +77,7 @@ type Hub struct {
 		peers    map[uint16]*node
 		tickets  map[relay.Ticket]chan<- bool // takes one: whether it was a guess
 		wake     *time.Timer
+		yielded  bool            // another process has our place
 		kin      map[uint64]bool // other processes of this node whose end is waited for, by incarnation
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cancello/internal/event"
+	"cancello/internal/relay"
 	"cancello/internal/wire"
 )
 
@@ -43,11 +44,19 @@ func (h *Hub) Serve() {
 // Listener is what peers are accepted by; nil: nothing.
 func (h *Hub) Listener() net.Listener { return h.listener }
 
-// Yield accepts no more: another process does. Links stay.
+// Yield accepts no more: another process does, of which the other nodes are told. Links stay.
 func (h *Hub) Yield() {
 	if h.listener != nil {
 		h.listener.Close()
 	}
+	h.mail.post(func(time.Duration) {
+		h.own.yielded = true
+		for _, s := range h.own.sessions {
+			if !s.far.Kin {
+				s.say(relay.Yielded{})
+			}
+		}
+	})
 }
 
 // Addr is where peers reach this node, with the real port where it was 0; nil: nowhere.

@@ -209,6 +209,7 @@ type cable struct {
 	t       *testing.T
 	mu      sync.Mutex
 	cond    sync.Cond
+	address string // where it leads
 	conns   []net.Conn
 	stopped bool // nothing passes, and nothing ends
 }
@@ -220,7 +221,7 @@ func newCable(t *testing.T, address string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &cable{Listener: ln, t: t}
+	w := &cable{Listener: ln, t: t, address: address}
 	w.cond.L = &w.mu
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -229,7 +230,10 @@ func newCable(t *testing.T, address string) *cable {
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", address)
+			w.mu.Lock()
+			to := w.address
+			w.mu.Unlock()
+			far, err := net.Dial("tcp", to)
 			w.mu.Lock()
 			if err != nil {
 				near.Close()
@@ -269,6 +273,13 @@ func (w *cable) pass(to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// lead has connections go to another address from now on.
+func (w *cable) lead(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.address = address
 }
 
 // cut closes all connections.

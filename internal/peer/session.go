@@ -34,6 +34,8 @@ type session struct {
 	// sure says that the other end has let this session in, too: who dialed knows by the answer, the other one by the first
 	// message. On the hub's goroutine.
 	sure bool
+	// passed is closed when the other end has said that another process has its place. On the hub's goroutine.
+	passed chan struct{}
 
 	mu     sync.Mutex
 	queue  []byte
@@ -43,7 +45,7 @@ type session struct {
 }
 
 func newSession(h *Hub, nc net.Conn, far relay.Far, dialed bool) *session {
-	return &session{h: h, nc: nc, far: far, dialed: dialed, more: make(chan struct{}, 1), over: make(chan struct{})}
+	return &session{h: h, nc: nc, far: far, dialed: dialed, more: make(chan struct{}, 1), over: make(chan struct{}), passed: make(chan struct{})}
 }
 
 // lower tells whether the lower of the two nodes dialed it.
@@ -170,6 +172,9 @@ func (s *session) read() (reason string) {
 		if !s.h.do(func(now time.Duration) {
 			if first {
 				s.h.confirm(s)
+			}
+			if _, ok := m.(relay.Yielded); ok {
+				s.h.yielded(s)
 			}
 			s.h.relay.Heard(now, s.id, m)
 		}) {

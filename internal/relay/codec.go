@@ -133,6 +133,8 @@ func Parse(body []byte) (Message, error) {
 		m = Done{r.uint64()}
 	case kindLeaving:
 		m = Leaving{}
+	case kindYielded:
+		m = Yielded{}
 	default:
 		return nil, nil
 	}

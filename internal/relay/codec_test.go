@@ -20,6 +20,7 @@ var samples = []Message{
 	Settled{ID: 4, Outcome: event.Throttled, User: "ann", Database: "shop", Unit: 17, Kind: "query", Sends: 2, Took: time.Second, Reason: "none"},
 	Done{ID: 5},
 	Leaving{},
+	Yielded{},
 }
 
 // golden is what goes over a link, so that two versions of the program understand each other.
@@ -35,6 +36,7 @@ var golden = []string{
 		"\x00\x00\x00\x00\x3b\x9a\xca\x00\x04none",
 	"\x00\x09\x06\x00\x00\x00\x00\x00\x00\x00\x05",
 	"\x00\x01\x07",
+	"\x00\x01\x08",
 }
 
 func TestCodec(t *testing.T) {

@@ -107,6 +107,7 @@ func (r *Relay) Heard(now time.Duration, id Link, m Message) {
 		r.done(l, m)
 	case Leaving:
 		r.leaves(l)
+	case Yielded: // the link is as good as it was; the driver makes another one
 	}
 }
 

@@ -52,6 +52,10 @@ type Done struct{ ID uint64 }
 // it has not answered it has not heard.
 type Leaving struct{}
 
+// Yielded: another process of the sender's node has taken its place. It is for who dials: where the sender was reached
+// that one is now, and this link stays for as long as the sender does.
+type Yielded struct{}
+
 // The kinds, as on the wire.
 const (
 	kindPing byte = 1 + iota
@@ -61,6 +65,7 @@ const (
 	kindSettled
 	kindDone
 	kindLeaving
+	kindYielded
 )
 
 func (Ping) kind() byte     { return kindPing }
@@ -70,3 +75,4 @@ func (Released) kind() byte { return kindReleased }
 func (Settled) kind() byte  { return kindSettled }
 func (Done) kind() byte     { return kindDone }
 func (Leaving) kind() byte  { return kindLeaving }
+func (Yielded) kind() byte  { return kindYielded }
