@@ -2,6 +2,7 @@ package peer
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func TestDeadPeer(t *testing.T) {
 	if e := a.settled(); e.Owner != event.PeerOf(3) || e.There != event.Idle {
 		t.Errorf("%+v", e)
 	}
-	wait(t, released, "the dead one")
+	a.inTime(released)
 	if e := a.settled(); e.Outcome != event.Failed || !strings.Contains(e.Reason, "no link to node 2") {
 		t.Errorf("%+v", e)
 	}
@@ -78,6 +79,72 @@ func TestDeadPeer(t *testing.T) {
 		if d, ok := e.(event.PeerDown); ok {
 			t.Errorf("told again: %+v", d)
 		}
+	}
+}
+
+// A peer that falls silent, of which nobody knows yet, has as many requests wait as may, and no longer than is configured; those
+// for others don't wait with them.
+func TestSilentPeer(t *testing.T) {
+	t.Parallel()
+	a, b, c := newEnd(t, 1, oneSecret), newEnd(t, 2, oneSecret), newEnd(t, 3, oneSecret)
+	w := newCable(t, b.Addr().String())
+	b.peers(unreachable(1))
+	c.peers(unreachable(1))
+	a.conf.Timeout = 5 * time.Second
+	a.peers(at(2, w.Addr().String()), c.here())
+	a.up(2)
+	a.up(3)
+	for a.state(2).RoundTrip == 0 {
+		time.Sleep(time.Millisecond) // sleeps: between two looks; the test's own limit ends it
+	}
+	w.stop(true)
+	var lost []<-chan struct{}
+	for i := range maxAsks {
+		lost = append(lost, a.ask(relay.Ticket(1000+i), 2, uint32(i)))
+	}
+	for a.state(2).Open < maxAsks {
+		time.Sleep(time.Millisecond) // sleeps: between two looks; the test's own limit ends it
+	}
+	wait(t, a.ask(1, 2, 9), "one too many")
+	if e := a.settled(); e.Ticket != 1 || e.Outcome != event.Throttled {
+		t.Errorf("%+v", e)
+	}
+	for range 10 {
+		toC := a.ask(2, 3, 9)
+		c.answer(c.asked(), event.Idle)
+		wait(t, toC, "the living one")
+		if e := a.settled(); e.Ticket != 2 || e.There != event.Idle {
+			t.Errorf("held up until one that is lost had ended: %+v", e)
+		}
+	}
+	for _, released := range lost {
+		a.inTime(released)
+	}
+	for range lost {
+		if e := a.settled(); e.Outcome != event.Failed || e.Took < a.conf.Timeout || !strings.Contains(e.Reason, "what came of it is not known") {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// state is what a Hub tells of a peer.
+func (e *end) state(number uint16) event.PeerState {
+	e.t.Helper()
+	states, err := e.States(e.t.Context())
+	i := slices.IndexFunc(states, func(p event.PeerState) bool { return p.Node == number && !p.Kin })
+	if err != nil || i < 0 {
+		e.t.Fatalf("nothing is known of node %d: %+v, %v", number, states, err)
+	}
+	return states[i]
+}
+
+// inTime waits for a request's end as long as is configured, and some times that for a machine that is busy.
+func (e *end) inTime(released <-chan struct{}) {
+	e.t.Helper()
+	select {
+	case <-released:
+	case <-time.After(5 * e.conf.Timeout):
+		e.t.Errorf("node %d: no end of a request within 5 times cancel_timeout = %v", e.set.Node, e.conf.Timeout)
 	}
 }
 
