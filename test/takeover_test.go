@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,8 +30,10 @@ type succession struct {
 	o     gateOptions
 	first *gate
 	all   []*gate
+	at    string // takeover_socket
 	unix  string // the socket beside its TCP address
 	tls   *tls.Config
+	marks []string // of each process, by which its keys of protocol 3.2 are told
 }
 
 // newSuccession starts the first process.
@@ -39,15 +43,25 @@ func newSuccession(t *testing.T, major int) *succession {
 	a := fake.NewAuthority(t)
 	dir := t.TempDir()
 	_, set := front(a, "allow")
-	s := &succession{t: t, unix: filepath.Join(dir, ".s.PGSQL.6432"), tls: &tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1"}}
+	s := &succession{t: t, at: filepath.Join(dir, "takeover"), unix: filepath.Join(dir, ".s.PGSQL.6432"), tls: &tls.Config{RootCAs: a.Pool, ServerName: "127.0.0.1"}}
 	s.o = gateOptions{
 		upstreams: []string{upstream(c, "postgres", "postgres") + "?sslmode=disable"}, mode: "transaction", size: 5,
-		set: append(set, "takeover_socket="+filepath.Join(dir, "takeover")), listen: []string{dir + ":6432"},
+		set: append(set, "takeover_socket="+s.at), listen: []string{dir + ":6432"},
 	}
 	s.first = startGate(t, s.o)
-	s.all = []*gate{s.first}
+	s.all, s.marks = []*gate{s.first}, []string{s.mark()}
 	s.o.flags = []string{"--takeover"}
 	return s
+}
+
+// mark is the incarnation of the process in service: where its takeover_socket leads.
+func (s *succession) mark() string {
+	s.t.Helper()
+	to, err := os.Readlink(s.at)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.TrimPrefix(filepath.Ext(to), ".")
 }
 
 // next starts another process in the place of the last one.
@@ -126,6 +140,8 @@ type traffic struct {
 
 	mu      sync.Mutex
 	errs    []error
+	begun   int       // takeovers
+	settled [ways]int // clients that came and were served while no takeover was going on
 	logins  [ways]int
 	cancels int // that hit
 	across  int // of these, to clients of a process that had been replaced
@@ -184,14 +200,49 @@ func (s *traffic) goesOn(t *testing.T) {
 	})
 }
 
-// open is a client that comes, asks once, and leaves.
+// state is how many takeovers have begun and how many processes have said that they serve.
+func (s *traffic) state() (begun, served int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun, len(s.all)
+}
+
+// open is a client that comes, asks once, and leaves. Where it comes when a process has said that it serves, it is that one's,
+// or a later one's, and told to go only if there is a later one.
 func (s *traffic) open(way int, r *rand.Rand) error {
-	c, err := s.enter(way, version(r))
+	before, served := s.state()
+	err := s.visit(way, version(r), served)
+	after, _ := s.state()
+	if before != served-1 || after != before {
+		return err
+	}
+	if errors.Is(err, errLeave) {
+		return fmt.Errorf("a client (way %d) that came when process %d served was told to go, and no other one had begun to take over: %w", way, served-1, errLost)
+	}
+	if err == nil {
+		s.count(func() { s.settled[way]++ })
+	}
+	return err
+}
+
+// errLost: a client was an old process's that could not be.
+var errLost = errors.New("it was let in by a process that had been taken over from")
+
+// visit is what it does. So many processes had said that they serve.
+func (s *traffic) visit(way int, version uint32, served int) error {
+	c, err := s.enter(way, version)
 	if err != nil {
 		return fmt.Errorf("a new connection (way %d): %w", way, err)
 	}
 	defer c.Close()
 	s.count(func() { s.logins[way]++ })
+	if version == fake.V32 {
+		var is int
+		s.count(func() { is = slices.Index(s.marks, hex.EncodeToString(c.key[4:8])) })
+		if is >= 0 && is < served-1 { // not there: it is not known yet that it serves
+			return fmt.Errorf("a new connection (way %d) that came when process %d served is of process %d: %w", way, served-1, is, errLost)
+		}
+	}
 	return s.ask(c, "opened")
 }
 
@@ -303,11 +354,13 @@ func TestTakeovers(t *testing.T) {
 		if n%2 == 0 { // the next one comes at once
 			s.goesOn(t)
 		}
+		s.count(func() { s.begun++ })
 		g := startGate(t, s.o)
 		if g.address != s.first.address {
 			t.Errorf("it listens on %s, and not on %s", g.Addr(), s.first.Addr())
 		}
-		s.count(func() { s.all = append(s.all, g) })
+		mark := s.mark()
+		s.count(func() { s.all, s.marks = append(s.all, g), append(s.marks, mark) })
 	}
 	s.goesOn(t)
 	close(s.stop)
@@ -325,11 +378,11 @@ func TestTakeovers(t *testing.T) {
 			t.Errorf("process %d has not ended, and its last client has left", i)
 		}
 	}
-	if s.cancels == 0 || s.across == 0 || s.queries == 0 || slices.Contains(s.logins[:], 0) {
-		t.Errorf("too little was tried: %d cancels, %d of them across a takeover, %d queries, logins %v", s.cancels, s.across, s.queries, s.logins)
+	if s.cancels == 0 || s.across == 0 || s.queries == 0 || slices.Contains(s.logins[:], 0) || slices.Contains(s.settled[:], 0) {
+		t.Errorf("too little was tried: %d cancels, %d of them across a takeover, %d queries, logins %v, %v between takeovers", s.cancels, s.across, s.queries, s.logins, s.settled)
 	}
-	t.Logf("%d takeovers: logins in clear, over TLS and Unix %v, %d queries, %d cancels, %d of them across a takeover; %d clients told to go",
-		takeovers, s.logins, s.queries, s.cancels, s.across, s.told)
+	t.Logf("%d takeovers: logins in clear, over TLS and Unix %v, between takeovers %v, %d queries, %d cancels, %d of them across a takeover; %d clients told to go",
+		takeovers, s.logins, s.settled, s.queries, s.cancels, s.across, s.told)
 	left, err := filepath.Glob(filepath.Dir(s.unix) + "/takeover.*")
 	if err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)

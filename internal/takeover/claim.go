@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -64,9 +66,20 @@ func Claim(ctx context.Context, name string, who Identity, given *Sockets) (*Ses
 	return s, nil
 }
 
-// Follow begins a session with a process whose successor was taken over from; path is its own socket.
+// followPause is between two tries to follow a process that breaks it off.
+const followPause = 10 * time.Millisecond
+
+// Follow begins a session with a process whose successor was taken over from; path is its own socket. One that breaks it off
+// ends, and nobody is there soon.
 func Follow(ctx context.Context, path string, who Identity) (*Session, error) {
 	s, files, err := dial(ctx, path, follow, who)
+	for brokenOff(err) && ctx.Err() == nil {
+		select {
+		case <-time.After(followPause):
+		case <-ctx.Done():
+		}
+		s, files, err = dial(ctx, path, follow, who)
+	}
 	closeAll(files)
 	if err != nil {
 		return nil, err
@@ -74,6 +87,11 @@ func Follow(ctx context.Context, path string, who Identity) (*Session, error) {
 	s.Path = path
 	go s.listen()
 	return s, nil
+}
+
+// brokenOff tells whether an error is that the other process closed what it had accepted.
+func brokenOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // dial connects and says what for.
