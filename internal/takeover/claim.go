@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -73,7 +71,7 @@ const followPause = 10 * time.Millisecond
 // ends, and nobody is there soon.
 func Follow(ctx context.Context, path string, who Identity) (*Session, error) {
 	s, files, err := dial(ctx, path, follow, who)
-	for brokenOff(err) && ctx.Err() == nil {
+	for hasEnded(err) && ctx.Err() == nil {
 		select {
 		case <-time.After(followPause):
 		case <-ctx.Done():
@@ -87,11 +85,6 @@ func Follow(ctx context.Context, path string, who Identity) (*Session, error) {
 	s.Path = path
 	go s.listen()
 	return s, nil
-}
-
-// brokenOff tells whether an error is that the other process closed what it had accepted.
-func brokenOff(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // dial connects and says what for.
