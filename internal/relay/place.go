@@ -41,7 +41,7 @@ func (r *Relay) enter(a *ask) bool {
 		case len(a.source.line) == 0 && r.mayEnter(a):
 			r.take(a)
 			return true
-		case len(a.source.line) < r.cfg.bySource() && r.traffic(a).held < r.cfg.MaxAsks:
+		case r.mayWait(a):
 			r.hold(a)
 			return false
 		case !r.makeRoom(a):
@@ -54,11 +54,15 @@ func (r *Relay) enter(a *ask) bool {
 // mayEnter says whether there is a place for an ask with a key of four bytes and, where it would be dialed for, a token.
 func (r *Relay) mayEnter(a *ask) bool {
 	p, s := &r.traffic(a).places, a.source
-	if r.bug == BugGuessersFirst {
-		return p.inside < r.cfg.MaxAsks
+	if p.inside >= r.cfg.MaxAsks || r.goesPlain(a) && !s.hasToken(r.now) {
+		return false
 	}
-	return p.inside < r.cfg.MaxAsks && p.guesses < r.cfg.guessable() && s.taken(r.now) < r.cfg.bySource() &&
-		(!r.goesPlain(a) || s.hasToken(r.now))
+	return p.guesses < r.cfg.guessable() && s.taken(r.now) < r.cfg.bySource() || r.bug == BugGuessersFirst
+}
+
+// mayWait says whether there is room for one in the line of its source, and in all.
+func (r *Relay) mayWait(a *ask) bool {
+	return len(a.source.line) < r.cfg.bySource() && r.traffic(a).held < r.cfg.MaxAsks
 }
 
 func (r *Relay) take(a *ask) {
@@ -125,10 +129,10 @@ func (r *Relay) pay(a *ask) bool {
 		return true
 	}
 	r.giveBack(a)
-	if len(a.source.line) >= r.cfg.bySource() || r.traffic(a).held >= r.cfg.MaxAsks {
-		r.throttle(a)
-	} else {
+	if r.mayWait(a) {
 		r.hold(a)
+	} else {
+		r.throttle(a)
 	}
 	r.admit()
 	return false
