@@ -120,6 +120,71 @@ func activated(t *testing.T, names []string, listeners []net.Listener, args ...s
 	return cmd
 }
 
+// startActivated starts one.
+func startActivated(t *testing.T, names []string, listeners []net.Listener, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: activated(t, names, listeners, args...), done: make(chan error, 1), more: make(chan struct{})}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.cmd.Process.Kill() })
+	go p.read(stderr)
+	return p
+}
+
+// What systemd has opened is taken over as what else is listened on, whether systemd passes it to the next process, too, or not;
+// it stays systemd's to the last.
+func TestSystemdTakeover(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	dir := t.TempDir()
+	var listeners []net.Listener
+	for _, at := range [][2]string{{"tcp", "127.0.0.1:0"}, {"unix", dir + "/.s.PGSQL.6433"}, {"tcp", "127.0.0.1:0"}} {
+		ln, err := net.Listen(at[0], at[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		listeners = append(listeners, ln)
+	}
+	tcp, unix, peers := listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String()
+	names := []string{"pg", "pg", "peer_listen"}
+	t.Setenv("CANCELLO_CLUSTER_SECRET", "hunter2 hunter2 hunter2 one")
+	args := []string{"serve", "--listen", tcp, "--listen", dir + ":6433", "--set", "node=1", "--set", "peer_listen=" + peers,
+		"--set", "takeover_socket=" + filepath.Join(dir, "takeover"), "--upstream", fmt.Sprintf("postgres://ann@127.0.0.1:%d/db", s.Port())}
+	var last *process
+	for generation, start := range []func() *process{
+		func() *process { return startActivated(t, names, listeners, args...) },
+		func() *process { return startActivated(t, names, listeners, append(args, "--takeover")...) },
+		func() *process { return startProcess(t, append(args, "--takeover")...) },
+		func() *process { return startProcess(t, append(args, "--takeover")...) },
+	} {
+		p := start()
+		p.line("listening on " + tcp)
+		if last != nil {
+			last.ended()
+		}
+		for _, at := range []string{tcp, unix} {
+			c := fake.Dial(t, at)
+			c.Login(fake.V30, "user", "ann", "database", "db")
+			c.Close()
+		}
+		fake.SendCancel(t, peers, 1<<30|1<<20|1, []byte("none")) // returns: somebody accepts there
+		if _, err := os.Stat(unix); err != nil {
+			t.Fatalf("systemd's socket, after process %d: %v", generation, err)
+		}
+		last = p
+	}
+	last.signal(syscall.SIGTERM)
+	last.ended()
+	if _, err := os.Stat(unix); err != nil {
+		t.Errorf("systemd's socket, at the end: %v", err)
+	}
+}
+
 // The sockets that systemd has opened are listened on, whoever was there first; they stay systemd's.
 func TestSystemdSockets(t *testing.T) {
 	s := fake.NewServer(t, fake.Config{})
@@ -138,16 +203,7 @@ func TestSystemdSockets(t *testing.T) {
 	args := []string{"serve", "--listen", tcp, "--listen", dir + ":6433", "--http", http, "--upstream", fmt.Sprintf("postgres://ann@127.0.0.1:%d/db", s.Port())}
 	names := []string{"pg", "pg", "http"}
 
-	p := &process{t: t, cmd: activated(t, names, listeners, args...), done: make(chan error, 1), more: make(chan struct{})}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.cmd.Process.Kill() })
-	go p.read(stderr)
+	p := startActivated(t, names, listeners, args...)
 	p.line("health and metrics on http://" + http)
 	for _, c := range []*fake.Client{early, fake.Dial(t, tcp), fake.Dial(t, unix)} {
 		c.Login(fake.V30, "user", "ann", "database", "db")
