@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ type wait struct {
 	f     func(now time.Duration, ready bool)
 	armed bool // f is due
 	ready bool // the kernel said so
+	stays bool // f is due again and again
 }
 
 // waits are the descriptors that are awaited. They are few and each is awaited for a moment, so that their deadlines
@@ -41,12 +43,34 @@ type waits struct {
 // await it again, before f is called. After an error f is not called. Once the loop has stopped, f is not called either.
 func (l *Loop) Await(fd int, what Readiness, until time.Duration, f func(now time.Duration, ready bool)) error {
 	l.onLoop("Await")
+	return l.await(wait{fd: fd, until: until, f: f, armed: true}, uint32(what)|unix.EPOLLONESHOT)
+}
+
+// Watch calls f once in each turn that finds fd readable, until Forget. fd stays the caller's, as with Await.
+func (l *Loop) Watch(fd int, f func(now time.Duration)) error {
+	l.onLoop("Watch")
+	return l.await(wait{fd: fd, until: math.MaxInt64, f: func(now time.Duration, _ bool) { f(now) }, armed: true, stays: true}, uint32(Readable))
+}
+
+// Forget ends what Await or Watch began: f is not called any more. Of an fd that is not awaited it says false.
+func (l *Loop) Forget(fd int) bool {
+	l.onLoop("Forget")
+	for i := range l.waits.all {
+		if at := &l.waits.all[i]; at.armed && at.fd == fd {
+			l.vacate(uint32(i))
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Loop) await(new wait, events uint32) error {
 	w := &l.waits
 	i, n := uint32(len(w.all)), len(w.free)
 	if n > 0 {
 		i = w.free[n-1]
 	}
-	if err := l.epoll.await(fd, i, uint32(what)); err != nil {
+	if err := l.epoll.await(new.fd, i, events); err != nil {
 		return err
 	}
 	if n > 0 {
@@ -54,9 +78,9 @@ func (l *Loop) Await(fd int, what Readiness, until time.Duration, f func(now tim
 	} else {
 		w.all = append(w.all, wait{})
 	}
-	w.all[i] = wait{fd: fd, until: until, f: f, armed: true}
-	if w.n == 0 || until < w.next {
-		w.next = until
+	w.all[i] = new
+	if w.n == 0 || new.until < w.next {
+		w.next = new.until
 	}
 	w.n++
 	return nil
@@ -74,7 +98,9 @@ func (l *Loop) noteWait(i uint32) {
 func (l *Loop) answerWaits() {
 	w := &l.waits
 	for n := 0; n < len(w.due); n++ {
-		l.answer(w.due[n], true)
+		if w.all[w.due[n]].ready { // not forgotten meanwhile
+			l.answer(w.due[n], true)
+		}
 	}
 	w.due = w.due[:0]
 }
@@ -98,16 +124,24 @@ func (l *Loop) expireWaits(now time.Duration) {
 	}
 }
 
-// answer ends one wait.
+// answer tells of one wait, which ends unless it stays.
 func (l *Loop) answer(i uint32, ready bool) {
 	at := &l.waits.all[i]
-	l.epoll.remove(at.fd)
 	f := at.f
+	if at.ready = false; !at.stays {
+		l.vacate(i)
+	}
+	f(l.clock(), ready)
+	l.settle()
+}
+
+// vacate ends one wait.
+func (l *Loop) vacate(i uint32) {
+	at := &l.waits.all[i]
+	l.epoll.remove(at.fd)
 	*at = wait{}
 	l.waits.free = append(l.waits.free, i)
 	l.waits.n--
-	f(l.clock(), ready)
-	l.settle()
 }
 
 // awaited is the name under which the kernel knows the i-th wait: none that a connection has, nor the bell's.

@@ -175,3 +175,53 @@ func TestStopEndsAwait(t *testing.T) {
 	})
 	w.stop()
 }
+
+func TestWatch(t *testing.T) {
+	w := newWorld(t)
+	w.Start(&hooks{})
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	c, d := socketPair(t)
+	defer unix.Close(c)
+	defer unix.Close(d)
+	var seen, forgotten int // the loop's
+	w.do(func() {
+		if err := w.l.Watch(a, func(time.Duration) { seen++ }); err != nil {
+			t.Error(err)
+		}
+		if err := w.l.Await(c, Readable, w.l.Now()+time.Hour, func(time.Duration, bool) { forgotten++ }); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := unix.Write(b, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it is told of as long as nobody reads", func() bool { return seen >= 3 })
+	w.do(func() {
+		if !w.l.Forget(c) || !w.l.Forget(a) || w.l.Forget(a) {
+			t.Error("Forget doesn't tell who was awaited")
+		}
+		seen = 0
+	})
+	if _, err := unix.Write(d, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	// What is forgotten by who is told first is not told in the same turn either.
+	w.do(func() {
+		for _, fd := range []int{a, c} {
+			if err := w.l.Await(fd, Readable, w.l.Now()+time.Hour, func(time.Duration, bool) {
+				forgotten++
+				w.l.Forget(a + c - fd)
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	w.until("the one of two", func() bool { return forgotten > 0 })
+	w.do(func() {
+		if seen != 0 || forgotten != 1 || w.l.waits.n != 0 {
+			t.Errorf("told %d and %d times of what was forgotten, %d are awaited", seen, forgotten-1, w.l.waits.n)
+		}
+	})
+}

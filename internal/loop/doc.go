@@ -39,7 +39,8 @@
 // # Descriptors of the caller's
 //
 // Await tells once when a descriptor that was not adopted is ready: for conversations of a few bytes, such as a cancel
-// on its way to a server, which must not cost a goroutine. Everything is done to it by the caller.
+// on its way to a server or a client that logs in, which must not cost a goroutine. Watch tells of one again and again, a
+// listening socket for one. Everything is done to it by the caller.
 //
 // # The end of a connection
 //

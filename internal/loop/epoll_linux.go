@@ -53,9 +53,9 @@ func (e *epoll) add(fd int, c engine.Conn) error {
 	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &ev)
 }
 
-// await registers fd for one event, under the name of the i-th wait.
-func (e *epoll) await(fd int, i uint32, what uint32) error {
-	ev := unix.EpollEvent{Events: what | unix.EPOLLONESHOT, Fd: int32(awaited(i).Index())}
+// await registers fd, under the name of the i-th wait.
+func (e *epoll) await(fd int, i uint32, events uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(awaited(i).Index())}
 	return unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &ev)
 }
 

@@ -23,10 +23,16 @@ func (a *arrivals) init() {
 }
 
 // enter counts one that was just accepted.
-func (a *arrivals) enter(nc net.Conn, ln net.Listener) {
+func (a *arrivals) enter() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.n++
+}
+
+// keep notes one that has not said a word, and that hear will be asked about.
+func (a *arrivals) keep(nc net.Conn, ln net.Listener) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.silent[nc] = ln
 	if a.pass != nil { // from a predecessor of ours, when our own successor is there already
 		a.pending++

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -14,22 +13,18 @@ import (
 
 // authenticate asks the client for what the method wants. A sqlstate.Error is for the client; what the log may know
 // beyond it is emitted here.
-func (v *visit) authenticate(user string) error {
-	var nonce [16]byte
-	random(nonce[:])
-	x := v.p.access.Load().verifier.Begin(user, nonce[:])
-	if v.tls != nil {
-		x.Bind(v.secrets.bound)
-	}
-	x.Use(v.p.derived.get(user))
-	v.proven = !x.Done()
+func (v *visit) authenticate(user string, x *auth.Exchange) error {
 	if x.WantsCertificate() {
 		if err := x.Certificate(commonNames(v.tls)); err != nil {
 			v.notAuthenticated(x.Reason(), err)
 			return err
 		}
 	}
-	ask := x.First()
+	return v.converse(user, x, x.First())
+}
+
+// converse asks, and hears what is answered, until it is known who the client is.
+func (v *visit) converse(user string, x *auth.Exchange, ask []byte) error {
 	for done := x.Done(); !done; {
 		if len(ask) > 0 {
 			if _, err := v.nc.Write(ask); err != nil {
@@ -54,28 +49,12 @@ func (v *visit) authenticate(user string) error {
 			return err
 		}
 	}
-	if v.proven {
-		v.judged(true)
-	}
-	v.p.derived.put(user, x.Derived())
-	v.p.lent.put(user, x.LoginKeys())
+	v.authenticated(user, x)
 	if len(ask) > 0 { // the server's own proof, last step of SCRAM
 		_, err := v.nc.Write(ask)
 		return err
 	}
 	return nil
-}
-
-// notAuthenticated tells the log, which may know more than the client, and whoever counts failures.
-func (v *visit) notAuthenticated(reason string, err error) {
-	var said sqlstate.Error
-	if !errors.As(err, &said) {
-		return
-	}
-	v.refused(said.Code, reason)
-	if said.Code == sqlstate.CodeInvalidPassword || said.Code == sqlstate.CodeInvalidAuthorization {
-		v.judged(false)
-	}
 }
 
 // passwordMessage reads the body of a 'p' message. A client that closes here, to ask its user for the password, is
@@ -85,16 +64,22 @@ func (v *visit) passwordMessage() ([]byte, error) {
 	if _, err := io.ReadFull(v.r, head[:]); err != nil {
 		return nil, err
 	}
-	if head[0] != wire.MsgPassword {
-		return nil, sqlstate.ProtocolViolation(fmt.Sprintf("expected password response, got message type %d", head[0]))
-	}
-	_, n, err := wire.FrontendHeader(head[:])
+	n, err := passwordLen(head[:])
 	if err != nil {
 		return nil, err
 	}
 	body := make([]byte, n)
 	_, err = io.ReadFull(v.r, body)
 	return body, err
+}
+
+// passwordLen is how long the body of a 'p' message is.
+func passwordLen(head []byte) (int, error) {
+	if head[0] != wire.MsgPassword {
+		return 0, sqlstate.ProtocolViolation(fmt.Sprintf("expected password response, got message type %d", head[0]))
+	}
+	_, n, err := wire.FrontendHeader(head)
+	return n, err
 }
 
 // keyring keeps what was derived for a password by somebody's name, so that the derivation is paid once. It holds

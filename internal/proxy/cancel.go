@@ -15,7 +15,7 @@ import (
 // (protocol-flow-canceling-requests). It tells whether the request was nobody's and may have been a guess.
 func (v *visit) cancel(s wire.Startup) (guess bool) {
 	p := v.p
-	r := engine.CancelRequest{PID: s.PID, Key: s.Key, ReadAt: p.loop.Now(), Remote: v.remote}
+	r := v.cancelRequest(s)
 	if p.guestHere(r, v.began) {
 		return false
 	}

@@ -85,8 +85,8 @@ func (p *Proxy) Scarce(nc net.Conn) bool {
 }
 
 // mayStay is an error for a connection that is not a cancel's and took a descriptor of the reserve.
-func (d *descriptors) mayStay(nc net.Conn) error {
-	if fd := number(nc); fd >= 0 && d.reserved(fd) {
+func (d *descriptors) mayStay(fd int) error {
+	if fd >= 0 && d.reserved(fd) {
 		return errNoDescriptor{d.limit.Load()}
 	}
 	return nil
@@ -106,12 +106,12 @@ func (d *descriptors) complain(log *slog.Logger) {
 	}
 }
 
-// number is nc's descriptor, -1 if it has none.
-func number(nc net.Conn) (fd int) {
+// number is the descriptor of a connection or a listener, -1 if it has none.
+func number(of any) (fd int) {
 	fd = -1
-	if sc, ok := nc.(syscall.Conn); ok {
+	if sc, ok := of.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			_ = raw.Control(func(n uintptr) { fd = int(n) }) // it fails when nc is closed
+			_ = raw.Control(func(n uintptr) { fd = int(n) }) // it fails when that is closed
 		}
 	}
 	return fd

@@ -57,19 +57,20 @@ func TestReserveIsForCancels(t *testing.T) {
 	}
 }
 
-// A login that began below the reserve needs one descriptor more, and it may not be one of those.
+// A login over TLS that began below the reserve needs one descriptor more, and it may not be one of those.
 func TestHandOverTakesNoReserve(t *testing.T) {
+	a := fake.NewAuthority(t)
 	s := newScript()
 	var w *world
 	s.login = func(s *script, _ time.Duration, l engine.Login, _ engine.Request) {
 		full(w)
 		s.out.Admit(l, admitted())
 	}
-	w = newWorld(t, s)
+	w = newWorld(t, s, withClientTLS(t, a, config.SSLPrefer))
 	if err := w.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := fake.Dial(t, w.addr())
+	c := asked(t, w, trusting(a))
 	c.Put(fake.Startup(fake.V30, "user", "u"))
 	if text := c.WantError("53300"); !strings.Contains(text, "sorry") {
 		t.Errorf("the error says %q", text)

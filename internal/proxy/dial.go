@@ -128,7 +128,7 @@ func (p *Proxy) open(ctx context.Context, t engine.Target, secrets *serverTLS, w
 		return nil, nil, nil, err
 	}
 	if of != ofOrders {
-		if err := p.fds.mayStay(nc); err != nil {
+		if err := p.fds.mayStay(number(nc)); err != nil {
 			nc.Close()
 			return nil, nil, nil, err
 		}

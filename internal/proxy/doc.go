@@ -5,9 +5,11 @@
 //
 // Two worlds. The loop's goroutine runs the engine, and what it owns is grouped in the field own: touched there
 // and nowhere else, so without a lock. Everything slow is a goroutine per connection on net.Conn with deadlines,
-// straight-line code, which reaches the loop's world by Post only. An order in clear is not slow: the loop carries it
-// (errand.go). After login the socket's descriptor moves to
-// the loop and the goroutine ends.
+// straight-line code, which reaches the loop's world by Post only; its socket's descriptor moves to the loop after login.
+// Not slow, and carried by the loop itself: an order in clear (errand.go), and whoever connects (caller.go), as long as
+// he does what takes microseconds: a cancel, or a login in clear that derives no key. For all else a caller becomes a visit
+// (visit.go), which is its goroutine. What is decided about both is the applicant's (applicant.go), written once; they
+// differ in who waits. At most atOnce are accepted from one place in a turn.
 //
 // Invariants:
 //   - A socket is closed with FIN, never with RST, after an ErrorResponse that says why, wherever the protocol
@@ -27,7 +29,7 @@
 //   - A connection keeps the TLS it began with; an order uses that of its server's session, then what is in force.
 //   - Lengths are judged before anything is allocated.
 //
-// Descriptors: the reserve highest numbers are for cancels alone (descriptors.go): who else gets one of them gives it back.
+// Descriptors: a caller's is the one it keeps as a client; a visit's hand-over needs a second for a moment. The reserve highest numbers are for cancels alone (descriptors.go): who else gets one of them gives it back.
 //
 // Memory: what a burst of connections has left behind is given back to the system once it is over (tidy.go), not by the
 // loop's goroutine.

@@ -69,22 +69,46 @@ func (p *Proxy) CancelHere(ctx context.Context, remote string, pid uint32, k []b
 	}
 }
 
-// carryOut finds who a request is for, and waits until its connection may be closed. Where v, who received it, is nil it goes
-// to no other node. It tells whether the request was nobody's and may have been a guess.
-func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, v *visit) (guess bool) {
-	w := p.sort(r.PID, r.Key)
-	node, _, _ := key.Split(r.PID)
+// route is who a request goes to.
+type route uint8
+
+const (
+	toNobody route = iota
+	toEngine       // of this process, which judges it
+	toNode         // another one
+	toKin          // another process of this node
+)
+
+// route finds who a request is for. here: it goes to no other node. w is for toNobody, node for toNode.
+func (p *Proxy) route(r engine.CancelRequest, here bool) (to route, w whose, node uint16) {
+	w = p.sort(r.PID, r.Key)
+	node, _, _ = key.Split(r.PID)
 	// What a key of 3.2 says of its node is true, so that what is wrong there is worth a word; one of 3.0 may say anything.
 	proven := len(r.Key) > plainKey
 	switch {
-	case w == elsewhere && v != nil && (proven || p.set.Elsewhere.Knows(node)):
-		return p.passOn(ctx, r, node, v)
+	case w == elsewhere && !here && (proven || p.set.Elsewhere.Knows(node)):
+		return toNode, w, node
 	case (w == former || w == unknown) && p.set.Elsewhere.HasKin():
-		return p.passOn(ctx, r, p.keys.Load().Node(), v)
+		return toKin, w, node
 	case w == oursPerhaps:
-		return p.judgeHere(ctx, r, v)
+		return toEngine, w, node
 	}
-	return p.nobodys(w, r.Remote, began)
+	return toNobody, w, node
+}
+
+// carryOut brings a request to whom it is for, and waits until its connection may be closed. Where v, who received it, is nil it
+// goes to no other node. It tells whether the request was nobody's and may have been a guess.
+func (p *Proxy) carryOut(ctx context.Context, r engine.CancelRequest, began time.Time, v *visit) (guess bool) {
+	switch to, w, node := p.route(r, v == nil); to {
+	case toNode:
+		return p.passOn(ctx, r, node, v)
+	case toKin:
+		return p.passOn(ctx, r, p.keys.Load().Node(), v)
+	case toEngine:
+		return p.judgeHere(ctx, r, v)
+	default:
+		return p.nobodys(w, r.Remote, began)
+	}
 }
 
 // plainKey is the length of a key of protocol 3.0.
@@ -111,7 +135,7 @@ func (p *Proxy) judgeHere(ctx context.Context, r engine.CancelRequest, v *visit)
 			close(another)
 			return
 		}
-		p.own.tickets[t] = released
+		p.own.tickets[t] = func() { close(released) }
 		p.present(now, t, r)
 	}) {
 		return false

@@ -1,95 +1,60 @@
 package proxy
 
 import (
-	"context"
 	"net"
-	"sync"
 	"time"
 
 	"cancello/internal/config"
+
+	"golang.org/x/sys/unix"
 )
 
 // entrance is one place that is listened on.
 type entrance struct {
 	net.Listener
+	fd    int // its own
 	place config.Listener
+	next  func() (fd int, from unix.Sockaddr, err error) // accepts one; unix.EAGAIN: there is none
 
-	mu     sync.Mutex
-	paused *pausing      // nil: it accepts
-	ended  chan struct{} // closed when it accepts nothing for good
-}
-
-// pausing is a time in which nothing is accepted.
-type pausing struct {
-	parked chan struct{} // closed when the last Accept has returned
-	over   chan struct{} // closed when it accepts again
-	once   sync.Once
+	// What follows is the loop's.
+	open   bool          // it is watched, or will be
+	pause  time.Duration // how long it accepts nothing after the next failure but one
+	logged time.Time     // when a failure was
 }
 
 func newEntrance(ln net.Listener, l config.Listener) *entrance {
-	return &entrance{Listener: ln, place: l, ended: make(chan struct{})}
-}
-
-// pause stops accepting. When it returns, whatever was accepted has been received.
-func (e *entrance) pause() {
-	e.mu.Lock()
-	if e.paused == nil {
-		e.paused = &pausing{parked: make(chan struct{}), over: make(chan struct{})}
-	}
-	p := e.paused
-	e.mu.Unlock()
-	e.deadline(longAgo)
-	select {
-	case <-p.parked:
-	case <-e.ended:
-	}
-}
-
-// resume undoes pause.
-func (e *entrance) resume() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.paused == nil {
-		return
-	}
-	e.deadline(time.Time{})
-	close(e.paused.over)
-	e.paused = nil
-}
-
-func (e *entrance) deadline(t time.Time) {
-	if l, ok := e.Listener.(interface{ SetDeadline(time.Time) error }); ok {
-		l.SetDeadline(t)
-	}
-}
-
-// park waits until a pause is over, where there is one.
-func (e *entrance) park(ctx context.Context) {
-	e.mu.Lock()
-	p := e.paused
-	e.mu.Unlock()
-	if p == nil {
-		return
-	}
-	p.once.Do(func() { close(p.parked) })
-	select {
-	case <-p.over:
-	case <-ctx.Done():
-	}
+	fd := number(ln)
+	return &entrance{Listener: ln, fd: fd, place: l, next: func() (int, unix.Sockaddr, error) {
+		return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	}}
 }
 
 // Pause stops accepting on all listeners: when it returns, whatever was accepted is served here, and all else waits in
 // their queues.
-func (p *Proxy) Pause() {
-	for _, e := range p.entrances {
-		e.pause()
-	}
-}
+func (p *Proxy) Pause() { _ = p.onLoop(func(time.Duration) { p.shutEntrances() }) }
 
 // Resume undoes Pause.
 func (p *Proxy) Resume() {
+	p.loop.Post(func(time.Duration) {
+		for _, e := range p.entrances {
+			p.unlock(e)
+		}
+	})
+}
+
+// unlock begins to accept. On the loop.
+func (p *Proxy) unlock(e *entrance) {
+	if !e.open {
+		e.open = true
+		p.attend(e)
+	}
+}
+
+// shutEntrances stops accepting. On the loop.
+func (p *Proxy) shutEntrances() {
 	for _, e := range p.entrances {
-		e.resume()
+		e.open = false
+		p.loop.Forget(e.fd)
 	}
 }
 
@@ -102,8 +67,13 @@ func (p *Proxy) Yield(taken func(net.Listener) bool, pass func(net.Listener, net
 			stay(e.Listener)
 		}
 		e.Close()
-		e.resume() // to learn that it is closed
 	}
+	_ = p.onLoop(func(time.Duration) {
+		for _, e := range p.entrances {
+			e.fd = -1 // closed, so that it may be anybody's by now
+		}
+		p.dismissSilent()
+	})
 	p.arrivals.yield(func(nc net.Conn, ln net.Listener) bool { return taken(ln) && pass(ln, nc) })
 	p.running.Go(func() {
 		p.arrivals.settle()
@@ -122,8 +92,10 @@ func (p *Proxy) Receive(ln net.Listener, nc net.Conn) {
 	nc.Close()
 }
 
-// admit begins the visit of an accepted connection.
+// admit begins the visit of an accepted connection that is no caller.
 func (p *Proxy) admit(e *entrance, nc net.Conn) {
-	p.arrivals.enter(nc, e.Listener)
-	p.receiveSoon(handful{e, nc})
+	p.arrivals.enter()
+	p.tidy.note()
+	p.arrivals.keep(nc, e.Listener)
+	p.soon(p.visitOf(p.newApplicant(nc.RemoteAddr(), nc.LocalAddr(), remoteName(nc), e.place.Keys), nc, nil).receive)
 }

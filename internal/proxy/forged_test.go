@@ -30,9 +30,10 @@ func TestFewHandsStay(t *testing.T) {
 			all = append(all, fake.Dial(t, w.addr()))
 		}
 		for _, c := range all {
-			c.Put(fake.Cancel(testPID, []byte{1, 2, 3, 5}))
+			c.Put(fake.Startup(0x00040000, "user", "u")) // which is refused: callers have no goroutine
 		}
 		for _, c := range all {
+			c.WantError("0A000")
 			c.WantEOF()
 		}
 		until(t, "those whose visit is over wait for another", func() bool { return w.hands.free.Load() == maxHands })

@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"net"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // maxHands is how many goroutines at most stay when their visit is over, for the next that comes.
 const maxHands = 8
@@ -11,35 +8,29 @@ const maxHands = 8
 // hands are goroutines whose visit is over and who wait for another: one of their own for each of a storm's connections
 // would have to grow its stack anew.
 type hands struct {
-	next chan handful
+	next chan func()
 	free atomic.Int32
 }
 
-// handful is one accepted connection, and where it came in.
-type handful struct {
-	e  *entrance
-	nc net.Conn
-}
-
-// receiveSoon has somebody receive a connection.
-func (p *Proxy) receiveSoon(h handful) {
+// soon has some goroutine run a visit.
+func (p *Proxy) soon(visit func()) {
 	select {
-	case p.hands.next <- h:
+	case p.hands.next <- visit:
 	default:
-		p.running.Go(func() { p.serve(h) })
+		p.running.Go(func() { p.serve(visit) })
 	}
 }
 
-// serve receives one connection after the other, as long as there are any and nobody else waits for them.
-func (p *Proxy) serve(h handful) {
+// serve runs one visit after the other, as long as there are any and nobody else waits for them.
+func (p *Proxy) serve(visit func()) {
 	for {
-		p.receive(h.nc, h.e.place.Keys)
+		visit()
 		if p.hands.free.Add(1) > maxHands {
 			p.hands.free.Add(-1)
 			return
 		}
 		select {
-		case h = <-p.hands.next:
+		case visit = <-p.hands.next:
 			p.hands.free.Add(-1)
 		case <-p.ctx.Done():
 			return

@@ -39,13 +39,9 @@ func wholeSeconds(d time.Duration) int {
 }
 
 // keepClient sets what holds for connections from clients.
-func (p *Proxy) keepClient(nc net.Conn) {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	if raw, err := tcp.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) { keepAlive(int(fd), p.config.Load().Network) })
+func (a *applicant) keepClient(fd int) {
+	if a.tcp() {
+		keepAlive(fd, a.p.config.Load().Network)
 	}
 }
 

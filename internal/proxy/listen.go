@@ -6,6 +6,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How long accepting pauses after a failure: doubled with each failure in a row.
@@ -17,68 +19,80 @@ const (
 // acceptLogEvery bounds how often failures to accept are logged.
 const acceptLogEvery = 10 * time.Second
 
-// accept takes connections until the listener is closed. No error ends it: out of descriptors is a state that
-// passes, and it makes room itself.
-func (p *Proxy) accept(e *entrance) {
-	defer close(e.ended)
-	var pause time.Duration
-	var logged time.Time
-	for {
-		nc, err := e.Accept()
-		if err == nil {
-			pause = 0
-			scarce := p.makeRoomFor(nc)
-			p.admit(e, nc)
-			if scarce && !p.rest(acceptPauseMin) {
+// atOnce is how many connections are accepted from one place in a turn of the loop, so that queries and the cancels among
+// those who came before get their turn, however many come.
+const atOnce = 16
+
+// attend has connections be accepted as they come. On the loop.
+func (p *Proxy) attend(e *entrance) {
+	if err := p.loop.Watch(e.fd, func(now time.Duration) { p.accept(now, e) }); err != nil {
+		p.acceptFailed(e, err)
+	}
+}
+
+// accept takes some of the connections that have come. No error ends it: out of descriptors is a state that passes, and it
+// makes room itself. On the loop.
+func (p *Proxy) accept(now time.Duration, e *entrance) {
+	for range atOnce {
+		fd, from, err := e.next()
+		switch {
+		case err == nil:
+			e.pause = 0
+			scarce := p.makeRoomFor(fd)
+			p.call(now, e, fd, from)
+			if scarce {
+				p.rest(e, acceptPauseMin)
 				return
 			}
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) || p.ctx.Err() != nil {
+		case errors.Is(err, unix.EAGAIN):
 			return
-		}
-		if isTimeout(err) {
-			e.park(p.ctx)
-			continue
-		}
-		made := false
-		if exhausted(err) {
-			p.fds.refresh()
-			made = p.lobby.makeRoom(2)
-		}
-		if time.Since(logged) >= acceptLogEvery {
-			logged = time.Now()
-			p.set.Log.Error("cannot accept a connection; trying again", "listen", e.Addr().String(), "error", err.Error())
-		}
-		if pause = min(max(2*pause, acceptPauseMin), acceptPauseMax); made {
-			pause = acceptPauseMin
-		}
-		if !p.rest(pause) {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED): // and once more
+		default:
+			p.acceptFailed(e, err)
 			return
 		}
 	}
 }
 
+// acceptFailed makes room, if that is what is missing, and has the next try be made later.
+func (p *Proxy) acceptFailed(e *entrance, err error) {
+	made := false
+	if exhausted(err) {
+		p.fds.refresh()
+		made = p.lobby.makeRoom(2)
+	}
+	if time.Since(e.logged) >= acceptLogEvery {
+		e.logged = time.Now()
+		p.set.Log.Error("cannot accept a connection; trying again", "listen", e.Addr().String(), "error", err.Error())
+	}
+	if e.pause = min(max(2*e.pause, acceptPauseMin), acceptPauseMax); made {
+		e.pause = acceptPauseMin
+	}
+	p.rest(e, e.pause)
+}
+
 // makeRoomFor has the oldest connections without a startup packet go when a new one got a descriptor of the reserve:
 // nobody knows yet whether it is a cancel. Two of them, for the first of which some time is needed to be told why. It
 // says whether to accept more slowly, so that those who have been accepted get on.
-func (p *Proxy) makeRoomFor(nc net.Conn) (scarce bool) {
-	fd := number(nc)
-	if fd < 0 || !p.fds.reserved(fd) {
+func (p *Proxy) makeRoomFor(fd int) (scarce bool) {
+	if !p.fds.reserved(fd) {
 		return false
 	}
 	p.lobby.makeRoom(2)
 	return p.fds.scarce(fd)
 }
 
-// rest waits; false says that the Proxy has stopped.
-func (p *Proxy) rest(d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-p.ctx.Done():
-		return false
-	}
+// rest accepts nothing for a while. On the loop.
+func (p *Proxy) rest(e *entrance, d time.Duration) {
+	p.loop.Forget(e.fd)
+	time.AfterFunc(d, func() {
+		p.loop.Post(func(time.Duration) {
+			if e.open {
+				p.loop.Forget(e.fd) // a pause that ended meanwhile has begun to watch
+				p.attend(e)
+			}
+		})
+	})
 }
 
 // listenError says in a person's words why an address can't be listened on.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,24 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tired is a listener whose first accepts fail.
-type tired struct {
-	net.Listener
-	mu    sync.Mutex
-	fails []error
-}
-
-func (l *tired) Accept() (net.Conn, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.fails) > 0 {
-		err := l.fails[0]
-		l.fails = l.fails[1:]
-		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
-	}
-	return l.Listener.Accept()
-}
-
 func TestAcceptOutlivesErrors(t *testing.T) {
 	w := start(t, newScript())
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,9 +26,21 @@ func TestAcceptOutlivesErrors(t *testing.T) {
 	silent := fake.Dial(t, w.addr())
 	silent.Put(sslRequest)
 	silent.Byte()
-	ln := &tired{Listener: inner, fails: []error{syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE, syscall.ENOBUFS}}
-	w.running.Go(func() { w.accept(newEntrance(ln, config.Listener{})) })
-	t.Cleanup(func() { inner.Close() })
+	e := newEntrance(inner, config.Listener{})
+	really, fails := e.next, []error{unix.EMFILE, unix.ECONNABORTED, unix.ENFILE, unix.ENOBUFS}
+	e.next = func() (int, unix.Sockaddr, error) {
+		if len(fails) > 0 {
+			err := fails[0]
+			fails = fails[1:]
+			return -1, nil, err
+		}
+		return really()
+	}
+	w.loop.Post(func(time.Duration) { w.unlock(e) })
+	t.Cleanup(func() {
+		w.onLoop(func(time.Duration) { w.loop.Forget(e.fd) })
+		inner.Close()
+	})
 	c := fake.Dial(t, inner.Addr().String())
 	c.Login(fake.V30, "user", "u")
 	silent.WantError("53300") // out of descriptors, the oldest silent one had to go
@@ -147,7 +140,7 @@ func TestHangUpDrains(t *testing.T) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		(&visit{p: w.Proxy, raw: nc, nc: nc}).hangUp()
+		(&visit{applicant: applicant{p: w.Proxy}, raw: nc, nc: nc}).hangUp()
 	}()
 	c.WantEOF()
 	c.Conn.(*net.TCPConn).CloseWrite()

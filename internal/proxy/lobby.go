@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // maxSilent is how many connections may at most be open that have not sent a complete startup packet, or that only wait for
@@ -22,9 +23,16 @@ type lobby struct {
 	most  int                  // that came from one where
 }
 
+// lodger is a connection in the lobby: that of a visit, or a caller.
+type lodger interface {
+	RemoteAddr() net.Addr
+	// SetDeadline with a time long ago ends its wait. It must not block.
+	SetDeadline(t time.Time) error
+}
+
 // place is one connection's in the lobby.
 type place struct {
-	nc      net.Conn
+	nc      lodger
 	from    netip.Prefix
 	parting bool          // it has been told to go
 	end     func()        // nil, or what it waits for besides
@@ -39,7 +47,7 @@ func newLobby(limit int) *lobby {
 }
 
 // enter takes a place, if need be the oldest one's.
-func (l *lobby) enter(nc net.Conn) *place {
+func (l *lobby) enter(nc lodger) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.queue.Len() >= l.limit {

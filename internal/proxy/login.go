@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"net"
 	"time"
 
+	"cancello/internal/auth"
 	"cancello/internal/engine"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
@@ -19,47 +19,46 @@ func (v *visit) login(s wire.Startup) error {
 	if r, passes := v.passes(s); passes {
 		return v.pass(r)
 	}
-	n, err := wire.Negotiate(s.Version, s.Params)
-	if err != nil {
-		return err
-	}
-	if n.Reply {
-		if _, err := v.nc.Write(wire.AppendNegotiateProtocolVersion(nil, n.Version, n.Unsupported)); err != nil {
+	r, reply, err := v.apply(s, tlsName(v.tls))
+	if reply != nil {
+		if _, err := v.nc.Write(reply); err != nil {
 			return err
 		}
 	}
-	if _, tcp := v.raw.(*net.TCPConn); tcp && v.tls == nil && v.secrets.requires() {
-		return sqlstate.TLSRequired()
-	}
-	r := engine.Request{Remote: v.remote, Local: v.raw.LocalAddr().String(), Version: n.Version, Keys: v.keys}
-	r.User, r.Database, r.Params = identity(wire.StripProtocolParams(s.Params))
-	v.user, v.database = r.User, r.Database
-	if v.p.draining.Load() && !v.p.wantsConsole(r.Database) {
-		return sqlstate.Draining()
-	}
-	if v.short != nil {
-		return v.short
+	if err != nil {
+		return err
 	}
 	if err := v.slow(); err != nil {
 		return err
 	}
-	limit := v.p.config.Load().Pool.MaxClientConn
-	defer v.p.loggingIn.Add(-1)
-	if v.p.loggingIn.Add(1) > int64(limit)*loginsPerClient {
-		return sqlstate.TooManyConnections(limit)
+	defer v.leaveLine()
+	if err := v.standInLine(); err != nil {
+		return err
 	}
 	if r.User == "" {
 		return sqlstate.NoUserName()
 	}
-	if err := v.authenticate(r.User); err != nil {
+	x := v.exchange(r.User)
+	if v.tls != nil {
+		x.Bind(v.secrets.bound)
+	}
+	if err := v.authenticate(r.User, x); err != nil {
 		return err
 	}
 	if v.p.wantsConsole(r.Database) {
-		v.long = n.Version >= wire.V32
+		v.long = r.Version >= wire.V32
 		v.guest = &Guest{User: r.User, Remote: v.remote, Local: local(v.nc), Proven: v.proven}
 		return nil
 	}
-	random(r.Random[:])
+	return v.enter(r)
+}
+
+// finish goes on with a login whose client has been asked for its proof already.
+func (v *visit) finish(r engine.Request, x *auth.Exchange) error {
+	defer v.leaveLine()
+	if err := v.converse(r.User, x, nil); err != nil {
+		return err
+	}
 	return v.enter(r)
 }
 
@@ -91,7 +90,8 @@ func identity(params []wire.Param) (user, database string, rest []wire.Param) {
 // enter asks the engine to let an authenticated client in, greets it and hands it over.
 func (v *visit) enter(r engine.Request) error {
 	p := v.p
-	r.Conn, r.TLS = p.loop.Reserve(), tlsName(v.tls)
+	r.Conn = p.loop.Reserve()
+	random(r.Random[:])
 	verdicts := make(chan engine.Verdict, 1)
 	l := engine.Login(p.ids.Add(1))
 	verdict, h, err := v.ask(l, r, verdicts)
@@ -123,7 +123,7 @@ func (v *visit) enter(r engine.Request) error {
 func (v *visit) ask(l engine.Login, r engine.Request, verdicts chan engine.Verdict) (verdict engine.Verdict, h *handOver, err error) {
 	begun := v.newHandOver(r.Conn, nil)
 	err = v.p.onLoop(func(now time.Duration) {
-		v.p.own.logins[l] = verdicts
+		v.p.own.logins[l] = func(verdict engine.Verdict) { verdicts <- verdict }
 		v.p.engine.LoginAsked(now, l, r)
 		select {
 		case verdict = <-verdicts:

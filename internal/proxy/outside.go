@@ -54,20 +54,20 @@ func (o outside) Go(id engine.Order, write bool) {
 
 // Admit answers a login; one whose client has gone meanwhile is not there any more.
 func (o outside) Admit(l engine.Login, v engine.Verdict) {
-	if verdicts := o.p.own.logins[l]; verdicts != nil {
+	if hear := o.p.own.logins[l]; hear != nil {
 		delete(o.p.own.logins, l)
 		if v.OK {
 			o.p.shortKeys.admit(v.PID, v.Key) // before anybody can send it
 		}
-		verdicts <- v
+		hear(v)
 	}
 }
 
-// Release lets the goroutine of a CancelRequest close its connection.
+// Release has the connection of a CancelRequest closed.
 func (o outside) Release(t engine.Ticket) {
 	if released := o.p.own.tickets[t]; released != nil {
 		delete(o.p.own.tickets, t)
-		close(released)
+		released()
 	} else if o.p.own.arrivals[t] {
 		o.p.set.Elsewhere.Released(t)
 	}

@@ -39,29 +39,22 @@ type passage struct {
 
 // passes tells whether the client that sent s is passed through, and to what.
 func (v *visit) passes(s wire.Startup) (*passage, bool) {
-	if s.Kind != wire.StartupMessage || s.Version.Major() != wire.V30.Major() {
-		return nil, false
-	}
-	r := engine.Request{Remote: v.remote, Version: s.Version, TLS: tlsName(v.tls), Keys: v.keys}
-	r.User, r.Database, _ = identity(wire.StripProtocolParams(s.Params))
-	c := v.p.config.Load()
-	share, ok := c.Share(r.Database, r.User)
-	if !ok || share.Mode != config.Passthrough || v.p.wantsConsole(r.Database) {
+	r, keys, ok := v.passage(s, tlsName(v.tls))
+	if !ok {
 		return nil, false
 	}
 	v.user, v.database = r.User, r.Database
-	return &passage{visit: v, request: r, keys: share.KeysFor(v.keys)}, true
+	return &passage{visit: v, request: r, keys: keys}, true
 }
 
 // pass takes a client through to a server. After an error the connection is still the caller's.
 func (v *visit) pass(x *passage) error {
-	if _, tcp := v.raw.(*net.TCPConn); tcp && v.tls == nil && v.secrets.requires() {
-		return sqlstate.TLSRequired()
+	if err := v.mustEncrypt(tlsName(v.tls)); err != nil {
+		return err
 	}
-	limit := v.p.config.Load().Pool.MaxClientConn
-	defer v.p.loggingIn.Add(-1)
-	if v.p.loggingIn.Add(1) > int64(limit)*loginsPerClient {
-		return sqlstate.TooManyConnections(limit)
+	defer v.leaveLine()
+	if err := v.standInLine(); err != nil {
+		return err
 	}
 	hangUp, err := x.reach()
 	if err != nil {
@@ -298,10 +291,9 @@ func (p *Proxy) introduce(now time.Duration, l engine.Login, x *passage, keyed b
 	b := &x.backend
 	info := engine.ServerInfo{PID: b.pid, TLS: tlsName(x.encrypted)}
 	info.HasKey, info.Dummy = p.judge(b)
-	judged := make(chan engine.Verdict, 1)
-	p.own.logins[l] = judged
-	p.engine.Passed(now, l, x.request, x.target, b.conn, info, keyed)
-	verdict := <-judged // Passed has answered
+	var verdict engine.Verdict
+	p.own.logins[l] = func(v engine.Verdict) { verdict = v }
+	p.engine.Passed(now, l, x.request, x.target, b.conn, info, keyed) // it answers at once
 	if verdict.OK {
 		p.own.servers[verdict.Server] = b
 		p.own.serverOf[b.conn] = verdict.Server

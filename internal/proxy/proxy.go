@@ -18,6 +18,8 @@ import (
 	"cancello/internal/event"
 	"cancello/internal/key"
 	"cancello/internal/loop"
+
+	"golang.org/x/sys/unix"
 )
 
 // Settings are what a Proxy is made of. What may be nil says so.
@@ -90,11 +92,13 @@ type Proxy struct {
 
 	// own belongs to the loop's goroutine.
 	own struct {
-		logins   map[engine.Login]chan<- engine.Verdict
-		tickets  map[engine.Ticket]chan<- struct{}
-		arrivals map[engine.Ticket]bool // of requests that other processes passed on to this one
+		logins   map[engine.Login]func(engine.Verdict) // who hears of it: nothing there calls the engine
+		tickets  map[engine.Ticket]func()              // what releases it, and does not call the engine
+		arrivals map[engine.Ticket]bool                // of requests that other processes passed on to this one
 		orders   map[engine.Order]*order
 		errands  map[*errand]struct{}
+		callers  map[*caller]struct{}
+		ear      []byte // what callers say is read into
 		sides    map[engine.Side]*side
 		servers  map[engine.Server]*backend
 		serverOf map[engine.Conn]engine.Server
@@ -112,7 +116,7 @@ func New(s Settings) (*Proxy, error) {
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.onWire.free.L = &p.onWire.mu
 	p.arrivals.init()
-	p.hands.next = make(chan handful)
+	p.hands.next = make(chan func())
 	p.tidy = newTidy(debug.FreeOSMemory)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.config.Store(&s.Config)
@@ -129,11 +133,13 @@ func New(s Settings) (*Proxy, error) {
 	p.tls.Store(s.TLS)
 	p.renamed = make(chan struct{}, 1)
 	p.names = newNames(s.Resolver, p.resolved)
-	p.own.logins = map[engine.Login]chan<- engine.Verdict{}
-	p.own.tickets = map[engine.Ticket]chan<- struct{}{}
+	p.own.logins = map[engine.Login]func(engine.Verdict){}
+	p.own.tickets = map[engine.Ticket]func(){}
 	p.own.arrivals = map[engine.Ticket]bool{}
 	p.own.orders = map[engine.Order]*order{}
 	p.own.errands = map[*errand]struct{}{}
+	p.own.callers = map[*caller]struct{}{}
+	p.own.ear = make([]byte, earSize)
 	p.own.sides = map[engine.Side]*side{}
 	p.own.servers = map[engine.Server]*backend{}
 	p.own.serverOf = map[engine.Conn]engine.Server{}
@@ -174,9 +180,7 @@ func (p *Proxy) Start() error {
 		}
 	}
 	p.running.Go(func() { p.tidy.follow(p.ctx) })
-	for _, e := range p.entrances {
-		p.running.Go(func() { p.accept(e) })
-	}
+	p.Resume()
 	return nil
 }
 
@@ -256,12 +260,19 @@ func (p *Proxy) UseTLS(t *TLS) { p.tls.Store(t.with(p.tls.Load())) }
 // Stop closes everything at once and waits until all goroutines have ended.
 func (p *Proxy) Stop() {
 	p.cancel()
-	p.closeListeners()
-	p.lobby.close()
+	p.loop.Post(func(time.Duration) {
+		p.shutEntrances()
+		p.dismissAll()
+	})
 	p.loop.Stop()
 	p.looping.Wait()
+	p.closeListeners() // not before: a number that is free again is somebody else's
+	p.lobby.close()
 	for e := range p.own.errands { // nobody else looks after them any more
 		e.close()
+	}
+	for c := range p.own.callers {
+		unix.Close(c.fd)
 	}
 	p.running.Wait()
 }

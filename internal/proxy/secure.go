@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 
 	"cancello/internal/loop"
@@ -17,10 +16,12 @@ import (
 // firstOfTLS is the first byte of a ClientHello's record, and of no startup packet: its length would be too large.
 const firstOfTLS = 0x16
 
-// offersTLS says whether this connection may begin TLS: not twice, and not over a Unix socket, as in PostgreSQL.
+// mayEncrypt says whether it may begin TLS: not over a Unix socket, as in PostgreSQL.
+func (a *applicant) mayEncrypt() bool { return a.tcp() && a.secrets.clients != nil }
+
+// offersTLS says whether this connection may begin TLS: not twice.
 func (v *visit) offersTLS() bool {
-	_, tcp := v.raw.(*net.TCPConn)
-	return v.tls == nil && tcp && v.secrets.clients != nil
+	return v.tls == nil && v.mayEncrypt()
 }
 
 // directTLS begins TLS if the client begins with it instead of asking (PostgreSQL 17: sslnegotiation=direct). ALPN must

@@ -28,7 +28,7 @@ const (
 )
 
 // sort tells whose a CancelRequest is; where it is elsewhere, key.Split of its pid says at which node. A storm of requests
-// that mean nobody is thrown away by this, in the goroutines that read them: the loop, where queries pass, hears of none.
+// that mean nobody is thrown away by this, where they are read: the engine hears of none.
 // What is left the engine judges as if nobody had looked.
 func (p *Proxy) sort(pid uint32, k []byte) whose {
 	v := p.keys.Load().Check(pid, k)

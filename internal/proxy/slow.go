@@ -35,31 +35,44 @@ func neighbourhood(a net.Addr) (p netip.Prefix, ok bool) {
 	return p, err == nil
 }
 
-// slow waits, where logins from the client's address failed, before this one may try. It holds no place of a login
-// meanwhile, and is among the first to go when room is needed; a cancel never comes here.
-func (v *visit) slow() error {
-	from, ok := neighbourhood(v.raw.RemoteAddr())
-	most := min(v.p.config.Load().Auth.FailedDelay, v.limit/2)
-	if !ok || most == 0 || v.p.access.Load().verifier.Method() == auth.Trust {
-		return nil
+// wait is how long this one has to wait before it may try, where logins from its address failed. Once it is more than
+// nothing, enough is due. A cancel never comes here.
+func (a *applicant) wait() (time.Duration, error) {
+	from, ok := a.from()
+	most := min(a.p.config.Load().Auth.FailedDelay, a.limit/2)
+	if !ok || most == 0 || a.granted > 0 || a.p.access.Load().verifier.Method() == auth.Trust {
+		return a.granted, nil
 	}
-	b := &v.p.brake
+	b := &a.p.brake
 	b.mu.Lock()
-	wait, ok := b.Ask(from, b.now(), most)
-	b.mu.Unlock()
-	switch {
-	case !ok:
-		return sqlstate.TooManyFailedLogins()
-	case wait == 0:
-		return nil
+	defer b.mu.Unlock()
+	a.granted, ok = b.Ask(from, b.now(), most)
+	if !ok {
+		return 0, sqlstate.TooManyFailedLogins()
 	}
-	defer func() {
+	return a.granted, nil
+}
+
+// enough ends a wait, if there was one.
+func (a *applicant) enough() {
+	if from, ok := a.from(); ok && a.granted > 0 {
+		a.granted = 0
+		b := &a.p.brake
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.Left(from)
-	}()
+	}
+}
+
+// slow waits, where the client has to. It holds no place of a login meanwhile, and is among the first to go when room is needed.
+func (v *visit) slow() error {
+	wait, err := v.wait()
+	if err != nil || wait == 0 {
+		return err
+	}
+	defer v.enough()
 	pl := v.p.lobby.wait(v.raw)
-	err := v.sit(wait, pl.told)
+	err = v.sit(wait, pl.told)
 	if v.p.lobby.leave(pl) {
 		v.setDeadline()
 		return crowdedOut()
@@ -86,12 +99,12 @@ func (v *visit) sit(wait time.Duration, told <-chan struct{}) error {
 }
 
 // judged notes how the check of who the client is ended.
-func (v *visit) judged(well bool) {
-	from, ok := neighbourhood(v.raw.RemoteAddr())
+func (a *applicant) judged(well bool) {
+	from, ok := a.from()
 	if !ok {
 		return
 	}
-	b := &v.p.brake
+	b := &a.p.brake
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if well {

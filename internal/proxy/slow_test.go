@@ -55,9 +55,11 @@ func TestFailedLoginsAreSlowed(t *testing.T) {
 // Whoever waits is asked nothing, holds no place among the logins, may go, and keeps no cancel from its way.
 func TestWhileALoginWaits(t *testing.T) {
 	w := start(t, newScript(), withVerifier(auth.Plain, testUserlist), withFailedDelay(time.Hour), func(s *Settings) { s.Config.Timeouts.ClientLogin = time.Hour })
+	w.brake.mu.Lock()
 	for range 20 { // for an hour, but for the half of client_login_timeout
 		w.brake.Failed(here, w.brake.now())
 	}
+	w.brake.mu.Unlock()
 	c := fake.Dial(t, w.addr())
 	c.Put(fake.Startup(fake.V30, "user", "ann"))
 	until(t, "it waits", func() bool { return w.waiting() == 1 })
@@ -72,7 +74,12 @@ func TestWhileALoginWaits(t *testing.T) {
 	// Room is made of those who wait, and they are told.
 	c = fake.Dial(t, w.addr())
 	c.Put(fake.Startup(fake.V30, "user", "ann"))
-	until(t, "it waits", func() bool { return w.waiting() == 1 })
+	until(t, "it waits", func() bool {
+		w.lobby.mu.Lock()
+		defer w.lobby.mu.Unlock()
+		front := w.lobby.queue.Front()
+		return front != nil && front.Value.(*place).told != nil
+	})
 	w.lobby.makeRoom(10) // others may still be on their way out
 	c.WantError("53300")
 	c.WantEOF()
@@ -101,9 +108,11 @@ func TestWhileALoginWaits(t *testing.T) {
 // Trust has nothing to guess.
 func TestTrustIsNotSlowed(t *testing.T) {
 	w := start(t, newScript(), withFailedDelay(time.Hour))
+	w.brake.mu.Lock()
 	for range 20 {
 		w.brake.Failed(here, w.brake.now())
 	}
+	w.brake.mu.Unlock()
 	fake.Dial(t, w.addr()).Login(fake.V30, "user", "ann")
 }
 

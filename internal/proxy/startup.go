@@ -6,39 +6,33 @@ import (
 	"cancello/internal/wire"
 )
 
-// startup reads packets up to the one that says what the client wants. SSLRequest and GSSENCRequest are answered each
-// once, neither after an SSLRequest that was granted; a repeated one is returned, and its code is no version that login
-// would take (protocol-flow-ssl, protocol-flow-gssapi; unbounded repeats were CVE-2026-6479). Inside TLS that was begun
-// without asking both are declined (CVE-2026-14681).
+// startup reads packets up to the one that says what the client wants. Inside TLS that was begun without asking both
+// SSLRequest and GSSENCRequest are declined (CVE-2026-14681).
 func (v *visit) startup() (wire.Startup, error) {
 	if err := v.directTLS(); err != nil {
 		return wire.Startup{}, err
 	}
-	var ssl, gss bool
 	for {
 		s, err := v.packet()
 		if err != nil {
 			return s, err
 		}
-		switch {
-		case s.Kind == wire.SSLRequest && !ssl && v.offersTLS():
-			ssl, gss = true, true
-			if err := v.requestedTLS(); err != nil {
-				return s, err
-			}
-			continue
-		case s.Kind == wire.SSLRequest && !ssl:
-			ssl = true
-		case s.Kind == wire.GSSENCRequest && !gss:
-			gss = true
-		default:
+		switch v.opening.answer(s, v.offersTLS()) {
+		case settled:
 			return s, nil
+		case encrypt:
+			err = v.requestedTLS()
+		default:
+			_, err = v.nc.Write(declined)
 		}
-		if _, err := v.nc.Write([]byte{'N'}); err != nil {
+		if err != nil {
 			return s, err
 		}
 	}
 }
+
+// declined answers an SSLRequest or a GSSENCRequest.
+var declined = []byte{'N'}
 
 // packet reads one packet without a type byte.
 func (v *visit) packet() (wire.Startup, error) {

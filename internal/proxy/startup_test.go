@@ -353,12 +353,17 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 		c.Put(sslRequest)
 		c.Byte()
 	}
-	fake.SendCancel(t, w.addr(), testPID, testKey)
-	next(t, w.cancels, "the cancel")
+	halfway := fake.Dial(t, w.addr())
+	cancel := fake.Cancel(testPID, testKey)
+	halfway.Put(cancel[:7])
 	if text := oldest.WantError("53300"); !strings.Contains(text, "make room") {
 		t.Errorf("the error says %q", text)
 	}
 	oldest.WantEOF()
+	halfway.Put(cancel[7:])
+	next(t, w.cancels, "the cancel that took the place")
+	fake.SendCancel(t, w.addr(), testPID, testKey)
+	next(t, w.cancels, "the cancel that needs none")
 }
 
 func TestTooManyLogins(t *testing.T) {

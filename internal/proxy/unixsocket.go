@@ -153,24 +153,19 @@ func groupID(name string) (int, error) {
 }
 
 // remoteName is where a connection comes from, for people: one over a Unix socket has no address, but a process.
-func remoteName(nc net.Conn) string {
-	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		at := tcp.AddrPort() // which is as the address would word it, but cheaper
+func remoteName(nc net.Conn) string { return nameOf(nc.RemoteAddr(), number(nc)) }
+
+// nameOf is remoteName of a descriptor.
+func nameOf(peer net.Addr, fd int) string {
+	switch a := peer.(type) {
+	case *net.TCPAddr:
+		at := a.AddrPort() // which is as the address would word it, but cheaper
 		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
-	}
-	c, ok := nc.(*net.UnixConn)
-	if !ok {
-		return nc.RemoteAddr().String()
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
+	case *net.UnixAddr:
+		if cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && cred.Pid > 0 {
+			return fmt.Sprintf("unix(%d)", cred.Pid)
+		}
 		return "unix"
 	}
-	name := "unix"
-	raw.Control(func(fd uintptr) {
-		if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Pid > 0 {
-			name = fmt.Sprintf("unix(%d)", peer.Pid)
-		}
-	})
-	return name
+	return peer.String()
 }

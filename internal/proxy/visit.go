@@ -2,17 +2,15 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
-	"cancello/internal/config"
-	"cancello/internal/event"
 	"cancello/internal/loop"
 	"cancello/internal/sqlstate"
 	"cancello/internal/wire"
@@ -20,43 +18,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// visit is one accepted connection until it is closed or handed to the loop. Its goroutine owns it.
+// visit is an accepted connection that a goroutine owns until it is closed or handed to the loop: whoever needs TLS, the
+// console, or anything else that takes its time.
 type visit struct {
-	p         *Proxy
+	applicant
 	raw       net.Conn  // the socket
 	nc        net.Conn  // what is spoken through: the socket, or tls
 	tls       *loop.TLS // nil in clear
-	secrets   *TLS      // as they were when the visit began
 	mute      bool      // nothing can be said: a handshake is not over, or failed
 	sealed    bool      // the greeting was made into records
 	r         *bufio.Reader
-	remote    string
-	place     *place                            // in the lobby, until it has said what it wants
-	keys      config.Override[config.KeyPolicy] // client_keys of where it connected to
-	began     time.Time
-	limit     time.Duration // client_login_timeout as it was when the visit began
-	deadline  time.Time
+	place     *place          // in the lobby, until it has said what it wants
 	ctx       context.Context // see context
 	cancelled context.CancelFunc
-	short     error  // its descriptor is one of those kept for cancels
-	user      string // it asks to be, once it has said so
-	database  string // it asks for
-	told      bool   // its refusal was emitted
-	in        bool   // it counts among those that arrive no more
 	asked     []byte // the last packet, whole
-	proven    bool   // the client was asked for a proof of who it is
 	long      bool   // its protocol has long keys
 	guest     *Guest // it asked for the console, and may speak to it
 }
 
-// receive is the life of one accepted connection, on a listener with such keys. What only a login needs, a cancel does
-// not pay for: there may be many.
-func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
-	v := &visit{p: p, raw: nc, nc: nc, r: p.readers.get(nc), remote: remoteName(nc), keys: keys, began: time.Now()}
-	v.secrets, v.limit = p.tls.Load(), p.config.Load().Timeouts.ClientLogin
-	v.deadline = v.began.Add(v.limit)
+// visitOf is that of a connection that an applicant has, who sent ahead what is in first.
+func (p *Proxy) visitOf(a applicant, nc net.Conn, first []byte) *visit {
+	return &visit{applicant: a, raw: nc, nc: nc, r: p.readers.get(nc, first)}
+}
+
+// receive is the life of a visit that has not said yet what it wants. What only a login needs, a cancel does not pay for:
+// there may be many.
+func (v *visit) receive() {
+	p, nc := v.p, v.raw
 	defer v.over()
-	p.tidy.note()
 	v.setDeadline()
 
 	pl := p.lobby.enter(nc)
@@ -90,7 +79,7 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 		guess := v.cancel(s)
 		p.carrying.Add(-1)
 		if guess {
-			v.hold()
+			v.hold(v.guessed())
 		}
 		v.part()
 	case !v.stay(s):
@@ -100,10 +89,15 @@ func (p *Proxy) receive(nc net.Conn, keys config.Override[config.KeyPolicy]) {
 
 // stay takes one that wants a session to its end, or to the loop: then true.
 func (v *visit) stay(s wire.Startup) bool {
+	v.keepClient(number(v.raw))
+	v.short = v.p.fds.mayStay(number(v.raw))
+	return v.settle(func() error { return v.login(s) })
+}
+
+// settle takes one to the end of its login by one of the ways there are; true: it is the loop's.
+func (v *visit) settle(login func() error) bool {
 	defer v.p.bind(v.raw)()
-	v.p.keepClient(v.raw)
-	v.short = v.p.fds.mayStay(v.raw)
-	switch err := v.login(s); {
+	switch err := login(); {
 	case err != nil:
 		v.refuse(err)
 	case v.guest != nil:
@@ -113,6 +107,15 @@ func (v *visit) stay(s wire.Startup) bool {
 		return true
 	}
 	return false
+}
+
+// goOn takes one on from where it was as a caller.
+func (v *visit) goOn(login func() error) {
+	defer v.over()
+	v.setDeadline()
+	if !v.settle(login) {
+		v.hangUp()
+	}
 }
 
 // context ends at the deadline, or with the Proxy. It is made when it is asked for.
@@ -125,17 +128,11 @@ func (v *visit) context() context.Context {
 
 // over ends the visit.
 func (v *visit) over() {
+	v.leaveLine()
+	v.enough()
 	v.arrived()
 	if v.cancelled != nil {
 		v.cancelled()
-	}
-}
-
-// arrived says that the visit is in, or ends.
-func (v *visit) arrived() {
-	if !v.in {
-		v.in = true
-		v.p.arrivals.leave()
 	}
 }
 
@@ -147,43 +144,11 @@ func (v *visit) setDeadline() {
 	}
 }
 
-// refuse tells the client why it is not let in. To a connection that broke or was closed nothing is said.
+// refuse tells the client why it is not let in.
 func (v *visit) refuse(err error) {
-	var said sqlstate.Error
-	var protocol *wire.ProtocolError
-	var version *wire.VersionError
-	switch {
-	case errors.As(err, &said):
-	case exhausted(err):
-		said = v.p.fds.outOfDescriptors()
-		v.p.fds.complain(v.p.set.Log)
-	case errors.As(err, &protocol):
-		said = sqlstate.ProtocolViolation(protocol.Message)
-	case errors.As(err, &version):
-		said = sqlstate.UnsupportedProtocol(version.Error())
-		if version.Asked.Major() < wire.V30.Major() {
-			v.refused(said.Code, said.Message)
-			v.say(oldError(said))
-			return
-		}
-	case v.p.ctx.Err() != nil:
-		said = sqlstate.AdminShutdown()
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		said = sqlstate.LoginTimeout(v.limit)
-	default:
-		return
+	if said := v.refusal(err); said != nil {
+		v.say(said)
 	}
-	v.refused(said.Code, said.Message)
-	v.say(appendError(nil, said))
-}
-
-// refused tells the log and the metrics, once.
-func (v *visit) refused(code, reason string) {
-	if v.told {
-		return
-	}
-	v.told = true
-	v.p.set.Emit(event.LoginRefused{User: v.user, Database: v.database, Remote: v.remote, Code: code, Reason: reason})
 }
 
 // farewell bounds how long the last word to a client may take.
@@ -261,7 +226,13 @@ func queued(nc net.Conn) (n int) {
 // readers are the buffers of visits that are over, for those to come.
 type readers struct{ pool sync.Pool }
 
-func (r *readers) get(nc net.Conn) *bufio.Reader {
+// get is a reader of nc, behind what was read of it already.
+func (r *readers) get(nc net.Conn, first []byte) *bufio.Reader {
+	if len(first) > 0 {
+		b := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first), nc), len(first))
+		_, _ = b.Peek(len(first)) // so that it counts as buffered
+		return b
+	}
 	if b, ok := r.pool.Get().(*bufio.Reader); ok {
 		b.Reset(nc)
 		return b
@@ -272,11 +243,4 @@ func (r *readers) get(nc net.Conn) *bufio.Reader {
 func (r *readers) put(b *bufio.Reader) {
 	b.Reset(nil) // what it held is no longer kept alive by it
 	r.pool.Put(b)
-}
-
-// malformed records a CancelRequest that no key can be read from. Nothing is said to its sender.
-func (v *visit) malformed(err error) {
-	v.p.set.Emit(event.CancelSettled{
-		Outcome: event.Malformed, Ticket: v.p.ids.Add(1), Remote: v.remote, Took: time.Since(v.began), Reason: err.Error(),
-	})
 }
