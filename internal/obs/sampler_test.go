@@ -12,32 +12,35 @@ import (
 )
 
 func TestSampler(t *testing.T) {
-	const most = 20
-	s := sampler{most: most}
-	now := time.Unix(1000, 0)
-	pass := func(n int) (passed int) {
-		for range n {
-			if s.pass(now) {
-				passed++
+	for _, lines := range []int{1, 7, sampleBurst} {
+		s := sampler{lines: lines}
+		now := time.Unix(1000, 0)
+		pass := func(n, want int) {
+			t.Helper()
+			passed := 0
+			for range n {
+				if s.pass(now) {
+					passed++
+				}
+			}
+			if passed != want {
+				t.Errorf("%d a second: %d of %d got through, want %d", lines, passed, n, want)
 			}
 		}
-		return passed
-	}
-	if got := pass(most + 5); got != most {
-		t.Errorf("%d lines got through, want %d", got, most)
-	}
-	if s.due(now) != 0 {
-		t.Error("it tells within the interval")
-	}
-	now = now.Add(sampleEvery)
-	if got := s.due(now); got != 5 {
-		t.Errorf("%d were held back, want 5", got)
-	}
-	if s.due(now) != 0 {
-		t.Error("it tells twice")
-	}
-	if got := pass(most); got != most {
-		t.Errorf("%d lines got through, want %d", got, most)
+		pass(sampleBurst+5, sampleBurst)
+		if s.due(now) != 0 {
+			t.Error("it tells within the interval")
+		}
+		now = now.Add(sampleEvery)
+		if got := s.due(now); got != 5 {
+			t.Errorf("%d were held back, want 5", got)
+		}
+		if s.due(now) != 0 {
+			t.Error("it tells twice")
+		}
+		pass(sampleBurst+5, lines)
+		now = now.Add(100 * sampleEvery)
+		pass(sampleBurst+5, sampleBurst)
 	}
 }
 
@@ -66,7 +69,7 @@ func TestRefusalsAreSampled(t *testing.T) {
 			lines++
 		}
 	}
-	if lines+said != flood || lines < refusedLines || said == 0 {
+	if lines+said != flood || lines < sampleBurst || said == 0 {
 		t.Errorf("%d lines, and %d told of, want %d together", lines, said, flood)
 	}
 	if n := strings.Count(out.String(), "client joined"); n != flood/10 {

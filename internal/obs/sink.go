@@ -45,7 +45,7 @@ type Sink struct {
 func New(log *slog.Logger) *Sink {
 	s := &Sink{
 		log: log, queue: make(chan event.Event, queueLen), hurry: make(chan struct{}), done: make(chan struct{}),
-		refusals: sampler{most: refusedLines}, strangers: sampler{most: refusedLines}, nobodys: sampler{most: nobodysLines},
+		refusals: sampler{lines: refusedLines}, strangers: sampler{lines: refusedLines}, nobodys: sampler{lines: nobodysLines},
 	}
 	go s.write()
 	return s
