@@ -59,7 +59,7 @@ func (c *caller) judge(now time.Duration, r engine.CancelRequest) {
 	c.ticket = engine.Ticket(p.ids.Add(1))
 	c.keep()
 	p.own.tickets[c.ticket] = c.part
-	p.present(now, c.ticket, r)
+	p.present(max(now, r.ReadAt), c.ticket, r) // it was read since the loop looked at its clock
 }
 
 // part closes the connection of a cancel as a visit does: at once, where that is no reset.
