@@ -40,6 +40,7 @@ var works = []work{
 	{name: "prepared", clients: 1, servers: 1, before: `P "s" "select $1" | S`, greeting: `1 | Z I`, question: `B "" "s" | E | S`, answer: `2 | D 20 | C "SELECT 1" | Z I`},
 	{name: "line", clients: 10, servers: 2, question: `Q "select 1"`, answer: reply}, // most of them wait for a server
 	{name: "rows", clients: 1, servers: 1, question: `Q "select 1"`, answer: `T` + many(` | D 100`, 100) + ` | C "SELECT 100" | Z I`},
+	{name: "copy", clients: 1, servers: 1, question: `Q "copy"` + many(` | d 100`, 100) + ` | c`, answer: `G | C "COPY 100" | Z I`},
 	{name: "tls", clients: 1, servers: 1, tls: true, question: `Q "select 1"`, answer: reply},
 }
 

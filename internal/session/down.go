@@ -67,7 +67,9 @@ func (s *Session) Down(b []byte) (n int, v DownVerdict) {
 		}
 		if plain(typ) {
 			if whole := wire.HeaderLen + body; whole <= len(b)-n {
-				n += whole
+				if n += whole; n < len(b) && b[n] == typ && (typ == wire.MsgDataRow || typ == wire.MsgCopyData) {
+					n += wire.Run(b[n:], typ)
+				}
 				continue
 			}
 			s.down = frame{rest: body}

@@ -78,6 +78,10 @@ func (s *Session) Up(b []byte, free bool) (n int, v Verdict) {
 		}
 		s.accept(d, b[n:])
 		n += wire.HeaderLen
+		if d.typ == wire.MsgCopyData && d.body <= len(b)-n { // what is like it is judged like it
+			n += s.continueUp(b[n:])
+			n += wire.Run(b[n:], wire.MsgCopyData)
+		}
 	}
 	return n, Pass
 }

@@ -57,6 +57,19 @@ func BackendHeader(b []byte) (typ byte, body int, err error) {
 	return typ, int(n - lenOfLength), nil
 }
 
+// Run is how many bytes in front of b are messages that are whole and of one type, whose size follows the data: rows are
+// many and small, and nothing is to be known of each.
+func Run(b []byte, typ byte) (n int) {
+	for len(b)-n >= HeaderLen && b[n] == typ {
+		size := binary.BigEndian.Uint32(b[n+1:])
+		if size < lenOfLength || uint64(size) > uint64(len(b)-n-1) {
+			break
+		}
+		n += 1 + int(size)
+	}
+	return n
+}
+
 // frontendLimit is the greatest length word for a type, 0 for an unknown type.
 func frontendLimit(typ byte) uint32 {
 	switch typ {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -81,6 +82,41 @@ func TestHeaderWords(t *testing.T) {
 		_, _, err := tt.read(tt.in)
 		if _, ok := err.(*ProtocolError); !ok || err.Error() != tt.want {
 			t.Errorf("% x: %v, want %q", tt.in, err, tt.want)
+		}
+	}
+}
+
+// TestRun: a run is what stepping from header to header finds, wherever the bytes are cut.
+func TestRun(t *testing.T) {
+	row := func(typ byte, body int) []byte { return append(header(typ, uint32(body+4)), make([]byte, body)...) }
+	tests := []struct {
+		name string
+		in   []byte
+		want int
+	}{
+		{"nothing", nil, 0},
+		{"an empty one among them", slices.Concat(row('D', 3), row('D', 0), row('D', 300)), 8 + 5 + 305},
+		{"another type behind", slices.Concat(row('D', 3), row('d', 9)), 8},
+		{"another type in front", slices.Concat(row('d', 9), row('D', 3)), 0},
+		{"an impossible length", slices.Concat(row('D', 3), header('D', 3), make([]byte, 9)), 8},
+		{"a length like a negative number", slices.Concat(row('D', 3), header('D', 1<<32-1), make([]byte, 9)), 8},
+	}
+	for _, tt := range tests {
+		for cut := range len(tt.in) + 1 {
+			want := 0
+			for b := tt.in[:cut]; len(b) >= HeaderLen && want < tt.want; b = tt.in[want:cut] {
+				n := 1 + int(binary.BigEndian.Uint32(b[1:]))
+				if n > len(b) {
+					break
+				}
+				want += n
+			}
+			if n := Run(tt.in[:cut], 'D'); n != want {
+				t.Errorf("%s: of %d bytes %d are a run, want %d", tt.name, cut, n, want)
+			}
+		}
+		if n := Run(tt.in, 'D'); n != tt.want {
+			t.Errorf("%s: %d bytes are a run, want %d", tt.name, n, tt.want)
 		}
 	}
 }
