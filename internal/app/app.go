@@ -94,7 +94,7 @@ func Start(o Options) (*App, error) {
 	if err := checkDescriptors(o.Config); err != nil {
 		return nil, err
 	}
-	makeRoomForLoop()
+	roomy := makeRoomForLoop()
 
 	a := &App{
 		log: o.Log, load: o.Load, getenv: o.Getenv, mock: secret(32), own: secret(32), config: o.Config,
@@ -127,6 +127,8 @@ func Start(o Options) (*App, error) {
 		TLS:       secrets,
 		Inherited: a.inherited,
 		Elsewhere: elsewhere{a},
+
+		OwnProcessor: roomy,
 	})
 	if err != nil {
 		a.succession.close()

@@ -91,10 +91,13 @@ func unknown(ctx context.Context, host string) bool {
 	return errors.As(err, &dns) && dns.IsNotFound
 }
 
-// makeRoomForLoop gives the loop's thread a processor of its own, so that logins never keep it waiting.
-func makeRoomForLoop() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.SetDefaultGOMAXPROCS()
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+// makeRoomForLoop gives the loop's thread a processor of its own, so that logins never keep it waiting,
+// and says whether it has one: not where the environment says how many there are.
+func makeRoomForLoop() bool {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return false
 	}
+	runtime.SetDefaultGOMAXPROCS()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	return true
 }

@@ -8,5 +8,5 @@
 // that only live as long as the process (mock salts, the keys' MAC) are made here and kept nowhere else.
 //
 // Limits: one loop. GOMAXPROCS is set to one more than the runtime would choose, for it, unless the environment
-// says otherwise; that is the one thing here that outlives Stop.
+// says otherwise, and only then is a processor the loop's own; that is the one thing here that outlives Stop.
 package app

@@ -248,7 +248,7 @@ func TestCloseWithADuplicateElsewhere(t *testing.T) {
 		if _, err := p.Write([]byte("x")); err != nil {
 			t.Error(err)
 		}
-		n, err := w.l.epoll.poll()
+		n, err := w.l.epoll.poll(0)
 		for i := range n {
 			if name, _ := w.l.epoll.event(i); name == c {
 				t.Error("the kernel still reports a closed connection")

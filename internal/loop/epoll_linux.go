@@ -65,10 +65,11 @@ func (e *epoll) remove(fd int) {
 	_ = unix.EpollCtl(e.fd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
-// poll asks without blocking.
-func (e *epoll) poll() (int, error) {
+// poll waits for at most the given milliseconds, or until one of the runtime's signals comes, without a word to the
+// scheduler, which takes the loop for running all the while.
+func (e *epoll) poll(timeout int) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events[0])),
-		uintptr(len(e.events)), 0, 0, 0)
+		uintptr(len(e.events)), uintptr(timeout), 0, 0)
 	if errno == unix.EINTR {
 		return 0, nil
 	}
@@ -78,7 +79,7 @@ func (e *epoll) poll() (int, error) {
 	return int(n), nil
 }
 
-// wait blocks for at most the given milliseconds.
+// wait blocks for at most the given milliseconds, and the scheduler knows.
 func (e *epoll) wait(timeout int) (int, error) {
 	n, err := unix.EpollWait(e.fd, e.events[:], timeout)
 	if err == unix.EINTR {

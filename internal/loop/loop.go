@@ -3,7 +3,9 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +54,10 @@ type Loop struct {
 	table   table
 	calling bool // a Handler's method is running
 	thread  int  // the thread Run locked
+
+	keeps bool // a processor of the scheduler's is ours while we wait: see doze
+	brisk bool // the last wait was short
+	slept bool // in the last wait something had to be waited for
 
 	recv   []byte
 	lent   uint32 // ID of the buffer that may be forwarded now; 0 for none
@@ -104,7 +110,6 @@ func (l *Loop) Run(h Handler) error {
 		if err != nil {
 			return fmt.Errorf("event loop: %w", err)
 		}
-		l.clock()
 		l.note(n)
 		l.settle()
 		if l.runPosted() {
@@ -141,26 +146,60 @@ func (l *Loop) Wake(at time.Duration) {
 	l.wakeAt, l.wakeSet = at, true
 }
 
-// wait fills the event buffer and says how many there are. It blocks only after a poll that found nothing:
-// under load that poll finds something, and the thread never leaves its processor.
+// wait fills the event buffer, says how many there are, and looks at the clock. It blocks only after a poll that found
+// nothing: under load that poll finds something, and the thread never leaves its processor. Where the last one found
+// nothing, and a wait costs no more than it (see doze), there is none.
 func (l *Loop) wait() (int, error) {
-	n, err := l.epoll.poll()
-	if n > 0 || err != nil || len(l.ready) > 0 || l.mail.full() {
+	busy := len(l.ready) > 0 || l.mail.full()
+	n, err := 0, error(nil)
+	if busy || !l.slept || !l.brief() {
+		n, err = l.epoll.poll(0)
+	}
+	began := l.clock()
+	if n > 0 || err != nil || busy {
 		return n, err
 	}
-	timeout := l.timeout()
+	timeout := l.timeout(began)
 	if timeout == 0 || !l.mail.sleep() {
 		return 0, nil
 	}
-	n, err = l.epoll.wait(timeout)
+	n, err = l.doze(timeout)
 	l.mail.awake()
+	took := l.clock() - began
+	l.slept, l.brisk = took > briefest, took < briskWait
 	return n, err
 }
 
+const (
+	// briskWait is what a wait is shorter than where the next one is taken to be short, too.
+	briskWait = time.Millisecond
+	// briefest is what a wait takes at most in which the thread did not leave its processor.
+	briefest = 3 * time.Microsecond
+)
+
+// brief says whether the next wait will be short, and is not told to the scheduler.
+func (l *Loop) brief() bool { return l.keeps && l.brisk }
+
+// doze blocks for at most the given milliseconds. A wait that will be short is not told to the scheduler, which then
+// neither gives our processor away nor has to find us another. Where it wasn't short after all, the scheduler sends the
+// signal by which it takes a processor from a goroutine that has run for 10 ms (at once, and again and again, where it
+// stops the world): that ends the wait, and the next one is as everybody's.
+func (l *Loop) doze(timeout int) (int, error) {
+	if l.brief() {
+		return l.epoll.poll(timeout)
+	}
+	return l.epoll.wait(timeout)
+}
+
+// KeepProcessor says, before Run, that the scheduler has a processor more than others need, which the loop may keep for
+// itself over short waits. It does nothing where the scheduler sends no signals (GODEBUG=asyncpreemptoff=1).
+func (l *Loop) KeepProcessor() {
+	l.keeps = !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1")
+}
+
 // timeout is how long the loop may block, in milliseconds rounded up.
-func (l *Loop) timeout() int {
+func (l *Loop) timeout(now time.Duration) int {
 	left := longestSleep
-	now := l.Now()
 	if l.wakeSet {
 		left = min(left, l.wakeAt-now)
 	}

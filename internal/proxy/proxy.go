@@ -48,6 +48,8 @@ type Settings struct {
 	Elsewhere Elsewhere
 	// Resolver looks up the upstreams' names; nil: the system's.
 	Resolver Resolver
+	// OwnProcessor says that the scheduler has a processor more than the machine, for the loop.
+	OwnProcessor bool
 }
 
 // Proxy is one running gate. Create it with New, then Prepare and Start; end it with Stop.
@@ -112,6 +114,9 @@ func New(s Settings) (*Proxy, error) {
 	l, err := loop.New()
 	if err != nil {
 		return nil, fmt.Errorf("event loop: %w", err)
+	}
+	if s.OwnProcessor {
+		l.KeepProcessor()
 	}
 	p := &Proxy{set: s, loop: l, gate: newGate(), fds: newDescriptors(), failed: make(chan error, 1), ended: make(chan struct{})}
 	p.onWire.free.L = &p.onWire.mu
