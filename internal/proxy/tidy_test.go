@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,8 +10,8 @@ import (
 
 func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		freed := 0
-		d := newTidy(func() { freed++ })
+		var freed atomic.Int64
+		d := newTidy(func() { freed.Add(1) })
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); d.follow(ctx) }()
@@ -19,12 +20,12 @@ func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 				d.note()
 			}
 		}
-		after := func(d time.Duration, want int, what string) {
+		after := func(d time.Duration, want int64, what string) {
 			t.Helper()
 			time.Sleep(d) // sleeps: in the bubble's time, which takes none
 			synctest.Wait()
-			if freed != want {
-				t.Fatalf("%s: memory was given back %d times, want %d", what, freed, want)
+			if n := freed.Load(); n != want {
+				t.Fatalf("%s: memory was given back %d times, want %d", what, n, want)
 			}
 		}
 		come(burstLeast - 1)
@@ -44,8 +45,8 @@ func TestMemoryIsGivenBackWhenABurstIsOver(t *testing.T) {
 			come(2)
 			time.Sleep(burstLook) // sleeps: as above
 		}
-		if most := 3 + 3600/burstLeast; freed > most {
-			t.Errorf("memory was given back %d times for a trickle, want at most %d", freed, most)
+		if n, most := freed.Load(), int64(3+3600/burstLeast); n > most {
+			t.Errorf("memory was given back %d times for a trickle, want at most %d", n, most)
 		}
 		cancel()
 		<-ended
