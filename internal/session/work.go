@@ -73,7 +73,7 @@ func (s *Session) Rest() {
 // what is empty at rest is not looked at.
 func (w *work) clear() {
 	w.up, w.down, w.serials, w.counts = frame{}, frame{}, serials{}, Counts{}
-	w.shelf = nil
+	w.shelf, w.refusals, w.err = nil, nil, sqlstate.Error{}
 	if cap(w.out) > maxRestingOut {
 		w.out = nil
 	}
