@@ -126,10 +126,21 @@ func (c *cluster) guessed(p *process) bool {
 	return true
 }
 
-// checkThrottled judges a request of a client's that is refused: never one whose key proves itself, and another one only where
-// it waited for a way that was broken, in which guesses stand as well.
+// checkThrottled judges a request of a client's that is refused: one whose key proves itself only where as many of these were
+// about as have places to themselves, and another one only where it waited for a way that was broken, in which guesses stand as
+// well.
 func (x *request) checkThrottled(p *process, e event.CancelSettled) {
-	if len(x.key) > 4 || !x.mayFail(p) {
+	if len(x.key) > 4 && p.c.proven(x.readAt) < fewPlaces/4 || len(x.key) == 4 && !x.mayFail(p) {
 		p.c.violate("P2", "request %d with a key of %d bytes is throttled after %v: %s", x.id, len(x.key), p.c.now-x.readAt, e.Reason)
 	}
+}
+
+// proven counts the requests whose key proves itself and which had no outcome at some time since then.
+func (c *cluster) proven(since time.Duration) (n int) {
+	for _, x := range c.asked {
+		if len(x.key) > 4 && x.at != nil && (x.settledAt == 0 || x.settledAt >= since) {
+			n++
+		}
+	}
+	return n
 }

@@ -100,7 +100,7 @@ func (s *watcher) toServer(k *conn, p []byte, from *client) {
 				s.own(k, body, began, clean)
 			}
 		case 'S', 'E', 'D', 'C', 'H':
-			if rested && from == nil && !k.w.keeps(s.holder) { // somebody's, but whose?
+			if (rested || s.fresh()) && from == nil && !k.w.keeps(s.holder) { // somebody's, but whose?
 				s.holder, s.silent = nil, k.w.loneSyncs(k)
 			}
 		}
@@ -215,6 +215,9 @@ func (s *watcher) rest(k *conn) {
 	s.rested = s.clean(k) && s.status == 'I' && s.answered >= s.asked && !s.open && s.out.boundary()
 	s.failing = s.failing && !s.rested
 }
+
+// fresh is true as long as a server has been asked nothing.
+func (s *watcher) fresh() bool { return s.lastType == 0 && s.asked == 0 && !s.open }
 
 // clean is true when the engine has read a server's last answer to the end and nothing beyond.
 func (s *watcher) clean(k *conn) bool {
