@@ -224,6 +224,8 @@ func (r *Relay) done(l *link, m Done) {
 	case len(in.askers) > 0:
 	case asker == in.Origin && !r.HasKin():
 		r.drop(in)
+	case in.answer.Outcome == event.UnknownKey: // it may be judged again; who guesses pushes no outcome out that may not
+		r.drop(in)
 	default:
 		in.kept = true
 		if r.kept++; r.kept > maxKept {

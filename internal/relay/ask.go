@@ -84,13 +84,16 @@ func (r *Relay) traffic(a *ask) *traffic {
 func (a *ask) undelivered(r *Relay) time.Duration { return a.began + r.cfg.Timeout }
 func (a *ask) unanswered(r *Relay) time.Duration  { return a.began + 3*r.cfg.Timeout }
 
+// hopeless is until when a link to another node is waited for, where there is none and the ask was written to none.
+func (a *ask) hopeless() time.Duration { return max(a.to.downSince, a.began) + grace }
+
 // due is when an ask has to be looked at again.
 func (a *ask) due(r *Relay) time.Duration {
 	if a.on != nil || a.plain {
 		return a.unanswered(r)
 	}
-	if a.to != nil && !a.written && !a.held && a.to.downSince+grace > r.now && !r.linked(a.node) {
-		return min(a.undelivered(r), a.to.downSince+grace)
+	if a.to != nil && !a.written && !a.held && a.hopeless() > r.now && !r.linked(a.node) {
+		return min(a.undelivered(r), a.hopeless())
 	}
 	return a.undelivered(r)
 }
@@ -124,7 +127,7 @@ func (r *Relay) send(a *ask) {
 	case l != nil:
 		r.write(a, l)
 	case a.written || r.linked(a.node): // until it is overdue
-	case r.now >= a.to.downSince+grace:
+	case r.now >= a.hopeless():
 		r.fail(a, noLink(a.to))
 	default:
 		r.wake(a.due(r))
@@ -235,6 +238,9 @@ func (r *Relay) PlainDone(now time.Duration, t Ticket, failure string) {
 
 // fail ends an ask that came to nothing.
 func (r *Relay) fail(a *ask, reason string) {
+	if a.over {
+		return
+	}
 	r.traffic(a).failed++
 	r.end(a, event.CancelSettled{Outcome: event.Failed, Reason: reason})
 }

@@ -61,8 +61,9 @@ func New(out Outside) *Relay {
 	}
 }
 
-// grace is how long after the loss of a link requests wait for it to come back; those that come later fail at once, until
-// it does.
+// grace is how long a request waits for a link that is not there, from its loss or from its own beginning, whichever is later:
+// a node that was away for long may be back already, and its link on its way. It is longer than the longest pause between
+// two dials.
 const grace = 2 * time.Second
 
 // defaultMaxAsks is Config.MaxAsks where none is given.
@@ -84,6 +85,7 @@ func (r *Relay) Configure(now time.Duration, c Config) {
 		known.Peer = p
 		r.peers = append(r.peers, known)
 	}
+	r.admitting = true // what waits for a place of a node that is no peer any more is not to have one of those that fail
 	for _, a := range r.open() {
 		switch {
 		case a.to == nil:
@@ -93,6 +95,7 @@ func (r *Relay) Configure(now time.Duration, c Config) {
 			r.send(a)
 		}
 	}
+	r.admitting = false
 	r.admit()
 	r.wake(now) // limits may be others
 }
@@ -151,7 +154,8 @@ func (r *Relay) open() []*ask {
 			kept = append(kept, a)
 		}
 	}
-	r.line = append(r.line[:0], kept...)
+	clear(r.line[copy(r.line, kept):])
+	r.line = r.line[:len(kept)]
 	return kept
 }
 

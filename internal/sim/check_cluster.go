@@ -224,7 +224,7 @@ func (x *request) gone() bool {
 	return x.home.dead || x.home.ended || c.gone() || c.departed || c.conn == nil || c.conn.over || c.conn.closing
 }
 
-// grace is how long a request waits for a link that broke, where it was not written.
+// grace is how long a request waits for a link that is not there, where it was not written.
 const grace = 2 * time.Second
 
 // mayFail is true where the way to the owner was not there, for long enough.
@@ -254,7 +254,7 @@ func (x *request) mayFail(p *process) bool {
 		return false // it had all the time to be told
 	}
 	switch {
-	case c.plain[p.node][x.home.node] == relay.Never && !c.linked(p, x.home.node, false) && c.now-p.alone[x.home.node] >= grace-time.Millisecond:
+	case c.plain[p.node][x.home.node] == relay.Never && !c.linked(p, x.home.node, false) && c.now-max(p.alone[x.home.node], x.readAt) >= grace-time.Millisecond:
 		return true
 	case late:
 		return !c.linked(p, x.home.node, true) || p.broke[x.home.node] >= x.readAt
