@@ -1,6 +1,7 @@
 package takeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,7 +135,7 @@ func (s *Session) listen() {
 	defer close(s.ended)
 	for {
 		said, files, err := read(s.c)
-		if err != nil {
+		if err != nil && !errors.Is(err, errCutOff) { // with that one the other process is there as before
 			return
 		}
 		switch said.Kind {
@@ -211,7 +212,7 @@ func (s *Session) Link(ctx context.Context) (net.Conn, error) {
 	}
 	defer closeAll(a.files)
 	if len(a.files) != 1 {
-		return nil, errors.New("no stream came")
+		return nil, fmt.Errorf("no stream came: %s", cmp.Or(a.packet.Reason, errCutOff.Error()))
 	}
 	return net.FileConn(a.files[0])
 }

@@ -210,7 +210,7 @@ func (p *Place) give(c *net.UnixConn, who Identity, b *baton, ended <-chan struc
 		switch {
 		case err == nil && said.Kind == serving:
 			return nil
-		case err == nil && said.Kind == link: // one broke since it was ready; if it can't be had, it is asked for again
+		case err == nil && said.Kind == link: // one broke since it was ready
 			_ = p.link(c, who, ended)
 		case err == nil:
 		case p.closing() || hasEnded(err):
@@ -233,8 +233,17 @@ func hasEnded(err error) bool {
 // reclaim takes the baton back, unless this process stops: then it is left to the other one.
 func (p *Place) reclaim(b *baton) bool { return !p.closing() && b.take() }
 
-// link makes a stream between the two, and passes one end.
+// link makes a stream between the two, and passes one end. If it can't be had, the other process is told so, and asks again:
+// that no descriptor is free passes, and is no end of either.
 func (p *Place) link(c *net.UnixConn, who Identity, ended <-chan struct{}) error {
+	err := p.newLink(c, who, ended)
+	if err != nil {
+		_ = p.say(c, packet{Kind: link, Reason: err.Error()})
+	}
+	return err
+}
+
+func (p *Place) newLink(c *net.UnixConn, who Identity, ended <-chan struct{}) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return err
@@ -269,8 +278,11 @@ func (p *Place) stay(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 	for {
 		said, files, err := read(c)
 		closeAll(files)
-		if err != nil || said.Kind == link && p.link(c, who, ended) != nil {
+		if err != nil {
 			return
+		}
+		if said.Kind == link {
+			_ = p.link(c, who, ended)
 		}
 	}
 }

@@ -91,7 +91,10 @@ func write(c *net.UnixConn, p packet, fds ...int) error {
 	return err
 }
 
-// read takes the next packet. Its files are the caller's.
+// errCutOff: descriptors of a packet were lost, since this process has none free. What the packet says came whole.
+var errCutOff = errors.New("no descriptor is free for what came with a packet")
+
+// read takes the next packet. Its files are the caller's; with errCutOff there are none, and the next packet can be read.
 func read(c *net.UnixConn) (packet, []*os.File, error) {
 	b, oob := make([]byte, maxPacket+1), make([]byte, unix.CmsgSpace(4*maxRights))
 	n, oobn, flags, _, err := c.ReadMsgUnix(b, oob)
@@ -101,8 +104,12 @@ func read(c *net.UnixConn) (packet, []*os.File, error) {
 	files := received(oob[:oobn])
 	var p packet
 	err = json.Unmarshal(b[:n], &p)
-	if n > maxPacket || flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+	switch {
+	case n > maxPacket || flags&unix.MSG_TRUNC != 0:
 		err = errors.New("a packet came cut off")
+	case err == nil && flags&unix.MSG_CTRUNC != 0:
+		closeAll(files)
+		return p, nil, errCutOff
 	}
 	if err != nil {
 		closeAll(files)
