@@ -57,6 +57,7 @@ type App struct {
 	engine  *engine.Engine // touched on the loop alone
 	hub     *peer.Hub      // the links to other processes
 	http    *admin.HTTP    // nil: none
+	console *admin.Console
 	cancels admin.Cancels
 
 	succession succession
@@ -73,6 +74,29 @@ type App struct {
 // Start checks the configuration, listens, and lets clients in. It may look up the upstreams' names, for a few
 // seconds at most.
 func Start(o Options) (*App, error) {
+	a, err := build(o)
+	if err != nil {
+		return nil, err
+	}
+	err = a.proxy.Prepare()
+	if err == nil {
+		err = a.openCluster()
+	}
+	if err == nil {
+		err = a.enter(o.Config.Takeover)
+	}
+	if err != nil {
+		a.Stop()
+		return nil, err
+	}
+	a.sampling.Go(func() { a.console.Sample(a.life) })
+	a.sampling.Go(a.conclude)
+	return a, nil
+}
+
+// build makes all parts, and claims what the running process has, where this one is to take its place. Stop is due, after an
+// error nothing.
+func build(o Options) (*App, error) {
 	if err := config.Validate(&o.Config); err != nil {
 		return nil, err
 	}
@@ -107,7 +131,7 @@ func Start(o Options) (*App, error) {
 		a.sink.Close()
 		return nil, err
 	}
-	console := admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
+	a.console = admin.NewConsole(gate{a}, &a.cancels, o.Version, o.Log)
 	a.secrets = a.succession.secrets(shared.orOwn(a.own))
 	a.minter = key.NewMinter(uint16(o.Config.Cluster.Node), incarnation, a.secrets.list()...)
 	a.proxy, err = proxy.New(proxy.Settings{
@@ -122,7 +146,7 @@ func Start(o Options) (*App, error) {
 		Emit:      func(e event.Event) { a.emit(e, o.Watch) },
 		Log:       o.Log,
 		Console: func(ctx context.Context, nc net.Conn, g proxy.Guest) {
-			console.Serve(ctx, nc, admin.Guest(g))
+			a.console.Serve(ctx, nc, admin.Guest(g))
 		},
 		TLS:       secrets,
 		Inherited: a.inherited,
@@ -143,19 +167,6 @@ func Start(o Options) (*App, error) {
 		a.Stop()
 		return nil, err
 	}
-	err = a.proxy.Prepare()
-	if err == nil {
-		err = a.openCluster()
-	}
-	if err == nil {
-		err = a.enter(o.Config.Takeover)
-	}
-	if err != nil {
-		a.Stop()
-		return nil, err
-	}
-	a.sampling.Go(func() { console.Sample(a.life) })
-	a.sampling.Go(a.conclude)
 	return a, nil
 }
 
@@ -204,6 +215,9 @@ func (a *App) Failed() <-chan error { return a.proxy.Failed() }
 // Stop closes everything at once, and writes the last log lines. A second call does nothing.
 func (a *App) Stop() {
 	a.once.stopped.Do(func() {
+		if p := a.succession.place; p != nil { // first: what follows takes its time, and another process may be taking over
+			p.Stopping()
+		}
 		a.endLife()
 		a.sampling.Wait()
 		if a.http != nil {

@@ -155,10 +155,10 @@ func (a *App) enter(at string) error {
 			a.log.Error("takeover: no process will be able to take over from this one", "error", err.Error())
 		}
 	}
+	a.joinCluster() // first: who cancels by a key of another node's must not be told that nobody has it
 	if err := a.proxy.Start(); err != nil {
 		return err
 	}
-	a.joinCluster()
 	if a.http != nil {
 		a.http.Serve()
 	}

@@ -129,6 +129,15 @@ func ofTheOldOne() map[string]breach {
 				t.Error("it is told to nobody")
 			}
 		}, true, true},
+		"the old one is told to stop, and the new one takes too long": {soon, func(t *testing.T, s *Session, old *service, place *Place, log lines) {
+			old.mu.Lock()
+			old.onPause = place.Stopping // its end takes longer than the patience
+			old.mu.Unlock()
+			must(t, s.Go(limited(t)))
+			old.wants("pause")
+			log.await(t, "this process stops while another one takes over")
+			must(t, s.Take())
+		}, true, true},
 		"the old one is killed before the new one says so": {patience, func(t *testing.T, s *Session, old *service, place *Place, _ lines) {
 			must(t, s.Go(limited(t)))
 			old.wants("pause")

@@ -231,7 +231,11 @@ func hasEnded(err error) bool {
 }
 
 // reclaim takes the baton back, unless this process stops: then it is left to the other one.
-func (p *Place) reclaim(b *baton) bool { return !p.closing() && b.take() }
+func (p *Place) reclaim(b *baton) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.stopping && b.take()
+}
 
 // link makes a stream between the two, and passes one end. If it can't be had, the other process is told so, and asks again:
 // that no descriptor is free passes, and is no end of either.

@@ -30,7 +30,8 @@ type Place struct {
 
 	mu       sync.Mutex
 	sessions map[*net.UnixConn]struct{}
-	closed   bool
+	stopping bool // nothing is taken back any more
+	closed   bool // and sessions end
 	service  state
 }
 
@@ -88,10 +89,18 @@ func (p *Place) point() error {
 	return nil
 }
 
+// Stopping says that this process is about to end: from its return on it does not go back into service, whatever becomes of
+// one that is taking over. Sessions go on until Close.
+func (p *Place) Stopping() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopping = true
+}
+
 // Close ends all that goes on with other processes, and takes the name away if it still leads here.
 func (p *Place) Close() {
 	p.mu.Lock()
-	p.closed = true
+	p.stopping, p.closed = true, true
 	for c := range p.sessions {
 		c.SetDeadline(longAgo)
 	}
@@ -141,7 +150,7 @@ func (p *Place) enter(c *net.UnixConn) bool {
 func (p *Place) closing() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closed
+	return p.stopping
 }
 
 func (p *Place) leave(c *net.UnixConn) {
