@@ -22,7 +22,7 @@ const (
 type wait struct {
 	fd    int
 	until time.Duration
-	f     func(now time.Duration, ready bool)
+	f     func(now time.Duration, ready bool) (more bool)
 	armed bool // f is due
 	ready bool // the kernel said so
 	stays bool // f is due again and again
@@ -33,6 +33,7 @@ type wait struct {
 type waits struct {
 	all  []wait
 	free []uint32      // places in all that are not armed
+	of   []uint32      // by descriptor: its place, and one more; 0: it is not awaited
 	due  []uint32      // ready, in the order the kernel told it
 	n    int           // armed
 	next time.Duration // no deadline is before this; meaningful while n > 0
@@ -43,25 +44,31 @@ type waits struct {
 // await it again, before f is called. After an error f is not called. Once the loop has stopped, f is not called either.
 func (l *Loop) Await(fd int, what Readiness, until time.Duration, f func(now time.Duration, ready bool)) error {
 	l.onLoop("Await")
-	return l.await(wait{fd: fd, until: until, f: f, armed: true}, uint32(what)|unix.EPOLLONESHOT)
+	return l.await(wait{fd: fd, until: until, armed: true, f: func(now time.Duration, ready bool) bool {
+		f(now, ready)
+		return false
+	}}, uint32(what)|unix.EPOLLONESHOT)
 }
 
-// Watch calls f once in each turn that finds fd readable, until Forget. fd stays the caller's, as with Await.
-func (l *Loop) Watch(fd int, f func(now time.Duration)) error {
+// watchAtOnce is how often a turn calls at most who watches: what else is ready gets its turn, however much comes there.
+const watchAtOnce = 16
+
+// Watch calls f in each turn that finds fd readable, until Forget: again as long as it says that there may be more, but at
+// most watchAtOnce times. What follows from one call is written before the next. fd stays the caller's, as with Await.
+func (l *Loop) Watch(fd int, f func(now time.Duration) (more bool)) error {
 	l.onLoop("Watch")
-	return l.await(wait{fd: fd, until: math.MaxInt64, f: func(now time.Duration, _ bool) { f(now) }, armed: true, stays: true}, uint32(Readable))
+	return l.await(wait{fd: fd, until: math.MaxInt64, armed: true, stays: true, f: func(now time.Duration, _ bool) bool { return f(now) }}, uint32(Readable))
 }
 
 // Forget ends what Await or Watch began: f is not called any more. Of an fd that is not awaited it says false.
 func (l *Loop) Forget(fd int) bool {
 	l.onLoop("Forget")
-	for i := range l.waits.all {
-		if at := &l.waits.all[i]; at.armed && at.fd == fd {
-			l.vacate(uint32(i))
-			return true
-		}
+	w := &l.waits
+	if fd < 0 || fd >= len(w.of) || w.of[fd] == 0 {
+		return false
 	}
-	return false
+	l.vacate(w.of[fd] - 1)
+	return true
 }
 
 func (l *Loop) await(new wait, events uint32) error {
@@ -79,6 +86,10 @@ func (l *Loop) await(new wait, events uint32) error {
 		w.all = append(w.all, wait{})
 	}
 	w.all[i] = new
+	for len(w.of) <= new.fd {
+		w.of = append(w.of, 0)
+	}
+	w.of[new.fd] = i + 1
 	if w.n == 0 || new.until < w.next {
 		w.next = new.until
 	}
@@ -126,19 +137,26 @@ func (l *Loop) expireWaits(now time.Duration) {
 
 // answer tells of one wait, which ends unless it stays.
 func (l *Loop) answer(i uint32, ready bool) {
-	at := &l.waits.all[i]
-	f := at.f
-	if at.ready = false; !at.stays {
+	at := l.waits.all[i]
+	l.waits.all[i].ready = false
+	times := watchAtOnce
+	if !at.stays {
 		l.vacate(i)
+		times = 1
 	}
-	f(l.clock(), ready)
-	l.settle()
+	for more := true; more && times > 0; times-- {
+		more = at.f(l.clock(), ready)
+		l.clock() // f may have looked at it itself, and what follows must not be before that
+		l.settle()
+		more = more && l.waits.of[at.fd] == i+1 // else it was forgotten meanwhile
+	}
 }
 
 // vacate ends one wait.
 func (l *Loop) vacate(i uint32) {
 	at := &l.waits.all[i]
 	l.epoll.remove(at.fd)
+	l.waits.of[at.fd] = 0
 	*at = wait{}
 	l.waits.free = append(l.waits.free, i)
 	l.waits.n--

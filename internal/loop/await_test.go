@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cancello/internal/engine"
 )
 
 // told is what one Await came to.
@@ -187,7 +189,7 @@ func TestWatch(t *testing.T) {
 	defer unix.Close(d)
 	var seen, forgotten int // the loop's
 	w.do(func() {
-		if err := w.l.Watch(a, func(time.Duration) { seen++ }); err != nil {
+		if err := w.l.Watch(a, func(time.Duration) bool { seen++; return false }); err != nil {
 			t.Error(err)
 		}
 		if err := w.l.Await(c, Readable, w.l.Now()+time.Hour, func(time.Duration, bool) { forgotten++ }); err != nil {
@@ -222,6 +224,126 @@ func TestWatch(t *testing.T) {
 	w.do(func() {
 		if seen != 0 || forgotten != 1 || w.l.waits.n != 0 {
 			t.Errorf("told %d and %d times of what was forgotten, %d are awaited", seen, forgotten-1, w.l.waits.n)
+		}
+	})
+}
+
+// Who watches is called again in the same turn as long as there is more, a bounded number of times, and what each call makes
+// the Handler send is written, and told, before the next.
+func TestWatchSettlesBetweenCalls(t *testing.T) {
+	w := newWorld(t)
+	var order []string // the loop's
+	told := make(chan struct{})
+	h := &hooks{sent: func(engine.Conn, int) { order = append(order, "sent") }}
+	w.Start(h)
+	c, _ := w.adopt(tcpPair)
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	calls := 0
+	var last time.Duration
+	w.do(func() {
+		if err := w.l.Watch(a, func(now time.Duration) bool {
+			if now < last || w.l.now < now {
+				t.Errorf("the clock goes from %v to %v", last, now)
+			}
+			if calls++; calls > 3 { // as of here there is always more
+				if calls == 3+watchAtOnce+1 {
+					w.l.Forget(a)
+					close(told)
+				}
+				return true
+			}
+			order = append(order, "call")
+			w.l.Send(c, []byte("x"))
+			last = w.l.Now()
+			return calls < 3
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := unix.Write(b, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "that many calls", told)
+	w.do(func() {
+		if want := []string{"call", "sent", "call", "sent", "call", "sent"}; !slices.Equal(order, want) {
+			t.Errorf("%v, want %v", order, want)
+		}
+		if calls != 3+watchAtOnce+1 {
+			t.Errorf("called %d times, of which the last had been forgotten", calls)
+		}
+	})
+}
+
+// What is read behind a wait is not told with a time before the end of that.
+func TestClockAfterWaits(t *testing.T) {
+	w := newWorld(t)
+	var within, read time.Duration // the loop's
+	w.Start(&hooks{data: func(engine.Conn, engine.Buf) { read = w.l.now }})
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	_, p := w.adopt(tcpPair)
+	over := make(chan struct{})
+	w.do(func() {
+		if err := w.l.Await(a, Readable, w.l.Now()+time.Hour, func(time.Duration, bool) {
+			within = w.l.Now()
+			close(over)
+		}); err != nil {
+			t.Error(err)
+		}
+		// Both are ready when the loop looks again.
+		if _, err := unix.Write(b, []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if _, err := p.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+	})
+	await(t, "the wait", over)
+	w.until("the byte", func() bool { return read > 0 })
+	w.do(func() {
+		if read < within {
+			t.Errorf("a read at %v behind a wait that ended at %v", read, within)
+		}
+	})
+}
+
+// Who watches and always has more keeps nobody from his turn.
+func TestWatchLeavesOthersTheirTurn(t *testing.T) {
+	w := newWorld(t)
+	read := make(chan struct{})
+	calls, before := 0, 0 // the loop's
+	a, b := socketPair(t)
+	defer unix.Close(a)
+	defer unix.Close(b)
+	w.Start(&hooks{data: func(engine.Conn, engine.Buf) {
+		before = calls
+		w.l.Forget(a)
+		close(read)
+	}})
+	_, p := w.adopt(tcpPair)
+	const many = 100_000
+	w.do(func() {
+		if err := w.l.Watch(a, func(time.Duration) bool {
+			if calls++; calls == 1 {
+				if _, err := p.Write([]byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+			return calls < many
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := unix.Write(b, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the byte", read)
+	w.do(func() {
+		if before >= many {
+			t.Errorf("the byte was read after %d calls", before)
 		}
 	})
 }

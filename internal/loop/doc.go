@@ -41,7 +41,8 @@
 //
 // Await tells once when a descriptor that was not adopted is ready: for conversations of a few bytes, such as a cancel
 // on its way to a server or a client that logs in, which must not cost a goroutine. Watch tells of one again and again, a
-// listening socket for one. Everything is done to it by the caller.
+// listening socket for one. Everything is done to it by the caller. What they make the Handler send is written after each
+// single call, as with a call of the Handler.
 //
 // # The end of a connection
 //

@@ -198,14 +198,15 @@ func (c *caller) receive() {
 	c.p.soon(v.receive)
 }
 
-// refuse tells the client why it is not let in, but not in the middle of a message.
+// refuse tells the client why it is not let in, but not in the middle of a message. It takes nobody's place meanwhile.
 func (c *caller) refuse(err error) {
+	c.leaveLine()
 	if c.begun {
 		c.drop(fmt.Errorf("the client did not take its greeting: %v", err))
 		return
 	}
 	c.abandon(err)
-	c.visit(func(v *visit) { v.goOn(func() error { return err }) })
+	c.visit(func(v *visit) { v.turnAway(func() { v.refuse(err) }) })
 }
 
 // dismissAll makes visits of all callers: the Proxy stops, which those tell them. To a cancel nothing is said.

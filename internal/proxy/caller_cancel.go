@@ -45,6 +45,7 @@ func (c *caller) cancel(now time.Duration, s wire.Startup, n int) {
 
 // nobodys settles a request that is for none of ours, and says how long its connection is to be kept.
 func (c *caller) nobodys(w whose, r engine.CancelRequest) time.Duration {
+	c.arrived() // a drain waits for nobody who is only kept
 	if !c.p.nobodys(w, r.Remote, c.began) {
 		return 0
 	}
@@ -64,6 +65,7 @@ func (c *caller) judge(now time.Duration, r engine.CancelRequest) {
 
 // part closes the connection of a cancel as a visit does: at once, where that is no reset.
 func (c *caller) part() {
+	c.arrived()
 	if n, err := unix.IoctlGetInt(c.fd, unix.SIOCINQ); len(c.got) > 0 || err == nil && n > 0 {
 		c.visit(func(v *visit) {
 			defer v.over()

@@ -168,13 +168,9 @@ func (c *caller) answered() {
 	c.p.loop.Forget(c.fd)
 	if !c.verdict.OK {
 		refusal := append(c.said, c.verdict.Refusal...)
+		c.leaveLine()
 		c.abandon(errRefused)
-		c.visit(func(v *visit) {
-			v.goOn(func() error {
-				v.say(refusal)
-				return errRefused
-			})
-		})
+		c.visit(func(v *visit) { v.turnAway(func() { v.say(refusal) }) })
 		return
 	}
 	c.said = append(c.said, greeting(*c.verdict)...)

@@ -1,12 +1,19 @@
 package proxy
 
 import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
 	"cancello/internal/auth"
 	"cancello/internal/engine"
 	"cancello/internal/pgtest/fake"
+	"cancello/internal/sqlstate"
+
+	"golang.org/x/sys/unix"
 )
 
 // pencil is the verifier of that password in RFC 7677.
@@ -100,4 +107,104 @@ func TestStopWhileACancelIsCarried(t *testing.T) {
 	if all := w.settled(); len(all) != 0 {
 		t.Errorf("settled as %v by nobody", all)
 	}
+}
+
+// Of two cancels that are taken in one turn the second is judged when the client has been told what came of the first.
+func TestCallersAreServedOneByOne(t *testing.T) {
+	s := newScript()
+	var client engine.Conn
+	var order []string // the loop's
+	s.login = func(s *script, _ time.Duration, l engine.Login, r engine.Request) {
+		client = r.Conn
+		s.out.Admit(l, admitted())
+	}
+	s.cancel = func(s *script, tk engine.Ticket, _ engine.CancelRequest) {
+		order = append(order, "cancel")
+		s.out.Send(client, []byte("x"))
+		s.out.Release(tk)
+	}
+	s.sent = func(engine.Conn) { order = append(order, "sent") }
+	w := start(t, s)
+	c := fake.Dial(t, w.addr())
+	c.Login(fake.V30, "user", "u")
+	standing, on := make(chan struct{}), make(chan struct{})
+	w.loop.Post(func(time.Duration) {
+		order = nil
+		close(standing)
+		<-on
+	})
+	next(t, standing, "the loop to stand still")
+	var both []*fake.Client
+	for range 2 {
+		x := fake.Dial(t, w.addr())
+		x.Put(fake.Cancel(testPID, testKey))
+		both = append(both, x)
+	}
+	close(on)
+	for _, x := range both {
+		x.WantEOF()
+	}
+	w.on(func(time.Duration) {
+		if want := []string{"cancel", "sent", "cancel", "sent"}; !slices.Equal(order, want) {
+			t.Errorf("%v, want %v", order, want)
+		}
+	})
+}
+
+// Who has been refused takes no place of a login from others, however long it stays to read why.
+func TestRefusedCallersLeaveTheLine(t *testing.T) {
+	s := newScript()
+	s.login = func(s *script, _ time.Duration, l engine.Login, r engine.Request) {
+		v := admitted()
+		if r.Database == "none" {
+			e := sqlstate.DatabaseNotConfigured(r.Database)
+			v = engine.Verdict{Refusal: appendError(nil, e)}
+		}
+		s.out.Admit(l, v)
+	}
+	w := start(t, s, withVerifier(auth.MD5, testUserlist))
+	for _, user := range []string{"", "nobody of ours"} {
+		before := w.loggingIn.Load()
+		c := fake.Dial(t, w.addr())
+		c.Put(fake.Startup(fake.V30, "user", user))
+		if user != "" {
+			c.Want("R")
+			c.Put(fake.Msg('p', "no hash"))
+		}
+		c.Want("E")
+		if n := w.loggingIn.Load(); n != before {
+			t.Errorf("user %q: %d log in after the refusal, %d before", user, n, before)
+		}
+	}
+	t.Run("by the engine", func(t *testing.T) {
+		w := start(t, s)
+		c := fake.Dial(t, w.addr())
+		c.Put(fake.Startup(fake.V30, "user", "u", "database", "none"))
+		c.Want("E")
+		if n := w.loggingIn.Load(); n != 0 {
+			t.Errorf("%d log in after the refusal", n)
+		}
+	})
+}
+
+// stuck is a log whose reader reads nothing until it is let.
+type stuck struct {
+	slog.Handler
+	entered, free chan struct{}
+}
+
+func (h stuck) Handle(context.Context, slog.Record) error {
+	h.entered <- struct{}{}
+	<-h.free
+	return nil
+}
+
+// The loop does not wait for who reads the log.
+func TestAcceptFailsWhileTheLogIsStuck(t *testing.T) {
+	h := stuck{slog.NewTextHandler(io.Discard, nil), make(chan struct{}, 10), make(chan struct{})}
+	w := start(t, newScript(), func(s *Settings) { s.Log = slog.New(h) })
+	t.Cleanup(func() { close(h.free) })
+	w.loop.Post(func(time.Duration) { w.acceptFailed(w.entrances[0], unix.EMFILE) })
+	next(t, h.entered, "the line of the log")
+	fake.Dial(t, w.addr()).Login(fake.V30, "user", "u")
 }

@@ -9,7 +9,7 @@
 // Not slow, and carried by the loop itself: an order in clear (errand.go), and whoever connects (caller.go), as long as
 // he does what takes microseconds: a cancel, or a login in clear that derives no key. For all else a caller becomes a visit
 // (visit.go), which is its goroutine. What is decided about both is the applicant's (applicant.go), written once; they
-// differ in who waits. At most atOnce are accepted from one place in a turn.
+// differ in who waits. Connections are accepted one by one, and a bounded number in a turn (loop.Watch).
 //
 // Invariants:
 //   - A socket is closed with FIN, never with RST, after an ErrorResponse that says why, wherever the protocol

@@ -37,6 +37,7 @@ func TestGuessersWait(t *testing.T) {
 		}
 		return len(w.settled()) == 20+len(held) && waiting() >= 20
 	})
+	until(t, "who is kept waiting counts as one that is being let in no more", func() bool { return arriving(w) == 0 })
 	fake.SendCancel(t, w.addr(), testPID, testKey)
 	next(t, w.cancels, "the cancel that means somebody")
 	if n := waiting(); n < 10 {
@@ -55,6 +56,13 @@ func TestGuessersWait(t *testing.T) {
 			t.Fatalf("read %d bytes, %v", n, err)
 		}
 	}
+}
+
+// arriving counts those a drain waits for.
+func arriving(w *world) int {
+	w.arrivals.mu.Lock()
+	defer w.arrivals.mu.Unlock()
+	return w.arrivals.n
 }
 
 // Nobody is kept waiting where the delay is 0, nor for a key that is no guess.

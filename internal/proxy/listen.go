@@ -19,39 +19,33 @@ const (
 // acceptLogEvery bounds how often failures to accept are logged.
 const acceptLogEvery = 10 * time.Second
 
-// atOnce is how many connections are accepted from one place in a turn of the loop, so that queries and the cancels among
-// those who came before get their turn, however many come.
-const atOnce = 16
-
 // attend has connections be accepted as they come. On the loop.
 func (p *Proxy) attend(e *entrance) {
-	if err := p.loop.Watch(e.fd, func(now time.Duration) { p.accept(now, e) }); err != nil {
+	if err := p.loop.Watch(e.fd, func(now time.Duration) bool { return p.accept(now, e) }); err != nil {
 		p.acceptFailed(e, err)
 	}
 }
 
-// accept takes some of the connections that have come. No error ends it: out of descriptors is a state that passes, and it
-// makes room itself. On the loop.
-func (p *Proxy) accept(now time.Duration, e *entrance) {
-	for range atOnce {
-		fd, from, err := e.next()
-		switch {
-		case err == nil:
-			e.pause = 0
-			scarce := p.makeRoomFor(fd)
-			p.call(now, e, fd, from)
-			if scarce {
-				p.rest(e, acceptPauseMin)
-				return
-			}
-		case errors.Is(err, unix.EAGAIN):
-			return
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED): // and once more
-		default:
-			p.acceptFailed(e, err)
-			return
+// accept takes one of the connections that have come, and says whether to look for another. No error ends it: out of
+// descriptors is a state that passes, and it makes room itself. On the loop.
+func (p *Proxy) accept(now time.Duration, e *entrance) (more bool) {
+	fd, from, err := e.next()
+	switch {
+	case err == nil:
+		e.pause = 0
+		scarce := p.makeRoomFor(fd)
+		p.call(now, e, fd, from)
+		if scarce {
+			p.rest(e, acceptPauseMin)
 		}
+		return !scarce
+	case errors.Is(err, unix.EAGAIN):
+		return false
+	case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+		return true
 	}
+	p.acceptFailed(e, err)
+	return false
 }
 
 // acceptFailed makes room, if that is what is missing, and has the next try be made later.
@@ -63,7 +57,9 @@ func (p *Proxy) acceptFailed(e *entrance, err error) {
 	}
 	if time.Since(e.logged) >= acceptLogEvery {
 		e.logged = time.Now()
-		p.set.Log.Error("cannot accept a connection; trying again", "listen", e.Addr().String(), "error", err.Error())
+		p.soon(func() { // who reads the log may be stuck
+			p.set.Log.Error("cannot accept a connection; trying again", "listen", e.Addr().String(), "error", err.Error())
+		})
 	}
 	if e.pause = min(max(2*e.pause, acceptPauseMin), acceptPauseMax); made {
 		e.pause = acceptPauseMin

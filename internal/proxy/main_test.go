@@ -31,6 +31,7 @@ type script struct {
 	target  func(pid uint32, key []byte) (engine.Conn, bool)
 	cancel  func(s *script, t engine.Ticket, r engine.CancelRequest) // nil: release
 	ready   func(s *script, o engine.Order)                          // nil: go
+	sent    func(c engine.Conn)
 	drained chan struct{}
 	unknown bool // all keys are
 
@@ -119,7 +120,11 @@ func (s *script) Data(_ time.Duration, c engine.Conn, b engine.Buf) {
 	}
 }
 
-func (s *script) Sent(time.Duration, engine.Conn, int) {}
+func (s *script) Sent(_ time.Duration, c engine.Conn, _ int) {
+	if s.sent != nil {
+		s.sent(c)
+	}
+}
 
 func (s *script) Closed(_ time.Duration, c engine.Conn, err error) { s.closed <- gotClosed{c, err} }
 

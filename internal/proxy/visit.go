@@ -118,6 +118,14 @@ func (v *visit) goOn(login func() error) {
 	}
 }
 
+// turnAway ends one that was a caller: last says why. That is never cut short, not even where the Proxy stops.
+func (v *visit) turnAway(last func()) {
+	defer v.over()
+	v.setDeadline()
+	last()
+	v.hangUp()
+}
+
 // context ends at the deadline, or with the Proxy. It is made when it is asked for.
 func (v *visit) context() context.Context {
 	if v.ctx == nil {
