@@ -49,6 +49,7 @@ type client struct {
 	resets     bool // a RESET does not lead back to start by itself
 	held       bool // pending waits for a fence, for settings, or for answers
 	ending     bool // in this turn
+	untold     bool // that its last unit has ended waits for the end of a message of its server's
 	condemned  bool // its transaction took too long: it is about to be closed, and begins nothing
 	notified   bool // it was told that it waits
 	terminated bool // it sent Terminate, all before it has been taken

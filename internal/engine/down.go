@@ -147,6 +147,9 @@ func (e *Engine) toClient(s *server, p []byte, lent Buf, at int) int {
 	case session.DownLate:
 		e.send(&c.link, c.sess.Out())
 		c.quietAt = e.now // what it waited for may be among that: only now it can be idle
+		if c.untold {
+			e.ends(c)
+		}
 	case session.DownFatal:
 		e.serverFatal(s, p)
 		return len(p)

@@ -197,6 +197,9 @@ func (s *Session) Delay(p []byte) bool {
 	return true
 }
 
+// Delays tells whether something for the client waits for the end of a message.
+func (s *Session) Delays() bool { return s.work != nil && len(s.late) > 0 }
+
 // Open tells whether a batch is open: begun and without its Sync, or with one that the server reads as COPY data.
 func (s *Session) Open() bool {
 	if s.open || !s.inCopy || s.queue.Head().Kind() != unit.Execute {
