@@ -268,7 +268,7 @@ func (g *gate) ghosts(user int) int {
 // isLending tells whether a server of a user is on its way to somebody, perhaps to try what a login asks for.
 func (g *gate) isLending(user int) bool {
 	return slices.ContainsFunc(g.conns, func(k *conn) bool {
-		return k != nil && k.server != 0 && k.backend.user == user && k.sees.lending && k.sees.asked > k.sees.answered
+		return k != nil && k.server != 0 && k.backend.user == user && k.sees.lending && k.sees.trying
 	})
 }
 

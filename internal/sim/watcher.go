@@ -19,6 +19,7 @@ type watcher struct {
 	answered  int     // ReadyForQuery read in this lease
 	open      bool    // a batch was begun and not yet synced
 	lending   bool    // settings are applied for a client that is not known yet
+	trying    bool    // they were asked for, and not answered yet
 	refused   bool    // ... of which only a refusal has been sent
 	checking  bool    // it was asked whether it is still there, and has not answered
 	checkAt   time.Duration
@@ -137,7 +138,7 @@ func (s *watcher) own(k *conn, body []byte, began uint64, clean bool) {
 	}
 	if body[0]|0x20 == 's' || strings.HasPrefix(string(body), `RESET "`) { // settings, for a client that is not known yet
 		k.w.checkClean(k, "somebody", clean)
-		s.lending = true
+		s.lending, s.trying = true, true
 	}
 }
 
@@ -196,7 +197,7 @@ func (s *watcher) fromServer(k *conn, p []byte) {
 		switch typ {
 		case 'Z':
 			s.answered++
-			s.checking = false
+			s.checking, s.trying = false, false
 			if len(body) == 1 {
 				s.status = body[0]
 			}
