@@ -132,7 +132,7 @@ func (e *Engine) settleTicket(t ticket, outcome event.Outcome, c *client, o *ord
 	}
 	ev := event.CancelSettled{
 		Outcome: outcome, Ticket: uint64(t.id), Remote: t.remote, Unit: o.unit, Kind: o.kind.String(),
-		Sends: o.sends, Took: e.now - t.readAt, Reason: reason, Cause: o.cause,
+		Sends: o.sends, Took: max(e.now-t.readAt, 0), Reason: reason, Cause: o.cause, // the driver's clock may be a little old
 	}
 	if c != nil {
 		ev.User, ev.Database, ev.PID = c.pool.name.user, c.pool.name.database, c.pid

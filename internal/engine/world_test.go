@@ -233,6 +233,9 @@ func (w *world) Emit(e event.Event) {
 		if e.Reason != "" {
 			line += ": " + e.Reason
 		}
+		if e.Took < 0 {
+			line += fmt.Sprintf(", after %v", e.Took)
+		}
 		w.say("%s", line)
 	case event.ClientJoined:
 	case event.ClientLeft:

@@ -77,6 +77,9 @@ func (o *opening) answer(s wire.Startup, offersTLS bool) answer {
 	return decline
 }
 
+// direct says whether it begins with TLS instead of asking: one that asked for something first has begun already.
+func (a *applicant) direct(first byte) bool { return first == firstOfTLS && a.opening == (opening{}) }
+
 // tcp says whether it came by TCP.
 func (a *applicant) tcp() bool {
 	_, tcp := a.peer.(*net.TCPAddr)

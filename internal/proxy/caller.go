@@ -20,6 +20,10 @@ import (
 // earSize is how much of a caller is read at once: a startup packet is no longer.
 const earSize = 16 << 10
 
+// mayDrip is how many reads a message may take. One that comes in more pieces is a visit's, which reads byte by byte cheaply:
+// each wait of a caller's costs the loop two calls of the kernel and a copy of what has come.
+const mayDrip = 3
+
 // caller is an accepted connection that the loop looks after until it is a client, gone, or a visit: to go through a login
 // in clear takes some microseconds, to wake a goroutine for each of its steps costs more. What takes longer (TLS, a
 // derivation, a wait that is a penalty, the console, another process, an error that the client has to be let read) becomes
@@ -34,6 +38,7 @@ type caller struct {
 	knocking bool   // it has not said what it wants
 	got      []byte // read and not used yet; lent by p.own.ear while hear runs
 	hears    func(now time.Duration)
+	reads    int // of the message that has begun
 
 	ticket  engine.Ticket // of its cancel, while the engine has it; 0: none
 	request engine.Request
@@ -47,13 +52,13 @@ type caller struct {
 
 // call begins with a connection that was just accepted.
 func (p *Proxy) call(now time.Duration, e *entrance, fd int, from unix.Sockaddr) {
-	peer := addressOf(from)
+	peer := p.own.zones.addressOf(from)
 	c := &caller{applicant: p.newApplicant(peer, nil, nameOf(peer, fd), e.place.Keys), e: e, fd: fd, knocking: true}
 	if c.tcp() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // it is an optimization
 	}
 	if at, err := unix.Getsockname(fd); err == nil {
-		c.local = addressOf(at)
+		c.local = p.own.zones.addressOf(at)
 	} else {
 		c.local = e.Addr()
 	}
@@ -115,6 +120,7 @@ func (c *caller) hear(now time.Duration) {
 			copy(c.p.own.ear, c.got)
 		}
 		c.got = c.p.own.ear[:len(c.got)+n]
+		c.reads++
 		c.hears(now)
 	}
 }
@@ -234,7 +240,7 @@ func (p *Proxy) dismissSilent() {
 // startup looks at packets up to the one that says what the client wants.
 func (c *caller) startup(now time.Duration) {
 	for {
-		if len(c.got) > 0 && c.got[0] == firstOfTLS && c.mayEncrypt() {
+		if len(c.got) > 0 && c.direct(c.got[0]) && c.mayEncrypt() {
 			c.receive()
 			return
 		}
@@ -244,9 +250,14 @@ func (c *caller) startup(now time.Duration) {
 			return
 		}
 		if n == 0 || len(c.got) < n {
+			if c.reads >= mayDrip {
+				c.receive()
+				return
+			}
 			c.await(loop.Readable)
 			return
 		}
+		c.reads = 0
 		s, err := wire.ParseStartup(c.got[:n])
 		switch {
 		case errors.Is(err, wire.ErrMalformedCancel):

@@ -78,7 +78,7 @@ func (c *caller) ask(now time.Duration, question []byte) {
 // proof takes 'p' messages.
 func (c *caller) proof(now time.Duration) {
 	if len(c.got) < wire.HeaderLen {
-		c.await(loop.Readable)
+		c.awaitProof()
 		return
 	}
 	n, err := passwordLen(c.got[:wire.HeaderLen])
@@ -87,14 +87,14 @@ func (c *caller) proof(now time.Duration) {
 		return
 	}
 	if n += wire.HeaderLen; n > earSize/2 || c.x.Costly() {
-		r, x := c.request, c.x
-		c.visit(func(v *visit) { v.goOn(func() error { return v.finish(r, x) }) })
+		c.finish()
 		return
 	}
 	if len(c.got) < n {
-		c.await(loop.Readable)
+		c.awaitProof()
 		return
 	}
+	c.reads = 0
 	answer, done, err := c.x.Receive(c.got[wire.HeaderLen:n])
 	c.got = c.got[n:]
 	switch {
@@ -107,6 +107,21 @@ func (c *caller) proof(now time.Duration) {
 	default:
 		c.ask(now, answer)
 	}
+}
+
+// awaitProof waits for the rest of a message, unless it drips.
+func (c *caller) awaitProof() {
+	if c.reads >= mayDrip {
+		c.finish()
+		return
+	}
+	c.await(loop.Readable)
+}
+
+// finish makes it a visit that goes on with its proof.
+func (c *caller) finish() {
+	r, x := c.request, c.x
+	c.visit(func(v *visit) { v.goOn(func() error { return v.finish(r, x) }) })
 }
 
 // enter asks the engine to let it in. said is what the client hears before its greeting.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"testing"
 	"time"
 
 	"cancello/internal/auth"
+	"cancello/internal/config"
 	"cancello/internal/engine"
 	"cancello/internal/pgtest/fake"
 	"cancello/internal/sqlstate"
@@ -207,4 +209,89 @@ func TestAcceptFailsWhileTheLogIsStuck(t *testing.T) {
 	w.loop.Post(func(time.Duration) { w.acceptFailed(w.entrances[0], unix.EMFILE) })
 	next(t, h.entered, "the line of the log")
 	fake.Dial(t, w.addr()).Login(fake.V30, "user", "u")
+}
+
+// drip sends the first bytes of a message one by one, each as soon as the caller, who is the only one, has read the one before.
+func drip(t *testing.T, w *world, c *fake.Client, b []byte) {
+	t.Helper()
+	for i := range b {
+		c.Put(b[i : i+1])
+		until(t, "a byte is read", func() (read bool) {
+			w.on(func(time.Duration) {
+				read = len(w.own.callers) == 0
+				for k := range w.own.callers {
+					read = len(k.got) > i
+				}
+			})
+			return read
+		})
+	}
+}
+
+// Who sends a message in many pieces costs the loop no wait for each.
+func TestCallersThatDripAreVisits(t *testing.T) {
+	w := start(t, newScript(), withVerifier(auth.MD5, testUserlist))
+	callers := func() (n int) {
+		w.on(func(time.Duration) { n = len(w.own.callers) })
+		return n
+	}
+	startup := fake.Startup(fake.V30, "user", "ann")
+	c := fake.Dial(t, w.addr())
+	for _, b := range [][]byte{gssRequest, sslRequest} { // each message may come in some pieces
+		c.Put(b)
+		c.Byte()
+	}
+	drip(t, w, c, startup[:mayDrip-1])
+	if n := callers(); n != 1 {
+		t.Errorf("%d callers, want the one that has sent its packets in few pieces", n)
+	}
+	c.Put(startup[mayDrip-1 : mayDrip])
+	until(t, "a startup packet that drips is not waited for on the loop", func() bool { return callers() == 0 })
+	c.Put(startup[mayDrip:])
+	c.Want("R")
+	c.Put(fake.Msg('p', "no hash"))
+	c.WantError("28P01")
+	c.WantEOF()
+
+	c = fake.Dial(t, w.addr())
+	c.Put(startup)
+	c.Want("R")
+	proof := fake.Msg('p', "no hash")
+	drip(t, w, c, proof[:mayDrip])
+	if n := callers(); n != 0 {
+		t.Error("a proof that drips is still waited for on the loop")
+	}
+	c.Put(proof[mayDrip:])
+	c.WantError("28P01")
+	c.WantEOF()
+}
+
+// TLS begins with the first byte or where it was asked for: not behind another request.
+func TestNoDirectTLSBehindARequest(t *testing.T) {
+	w := start(t, newScript(), withClientTLS(t, fake.NewAuthority(t), config.SSLAllow))
+	hello := []byte{firstOfTLS, 3, 1, 0, 5}
+	for name, send := range map[string]func(c *fake.Client){
+		"as a caller": func(c *fake.Client) { c.Put(hello) },
+		"as a visit":  func(c *fake.Client) { drip(t, w, c, hello[:mayDrip]); c.Put(hello[mayDrip:]) },
+	} {
+		c := fake.Dial(t, w.addr())
+		c.Put(gssRequest)
+		c.Byte()
+		send(c)
+		t.Log(name)
+		c.WantError("08P01")
+		c.WantEOF()
+	}
+}
+
+// A reader that was made for the few bytes that somebody sent ahead serves nobody else.
+func TestSmallReadersAreNotKept(t *testing.T) {
+	var r readers
+	nc, far := net.Pipe()
+	defer nc.Close()
+	defer far.Close()
+	r.put(r.get(nc, make([]byte, 16)))
+	if n := r.get(nc, nil).Size(); n != usualReader {
+		t.Errorf("a reader of %d bytes", n)
+	}
 }

@@ -101,6 +101,7 @@ type Proxy struct {
 		errands  map[*errand]struct{}
 		callers  map[*caller]struct{}
 		ear      []byte // what callers say is read into
+		zones    *zones
 		sides    map[engine.Side]*side
 		servers  map[engine.Server]*backend
 		serverOf map[engine.Conn]engine.Server
@@ -145,6 +146,7 @@ func New(s Settings) (*Proxy, error) {
 	p.own.errands = map[*errand]struct{}{}
 	p.own.callers = map[*caller]struct{}{}
 	p.own.ear = make([]byte, earSize)
+	p.own.zones = newZones()
 	p.own.sides = map[engine.Side]*side{}
 	p.own.servers = map[engine.Server]*backend{}
 	p.own.serverOf = map[engine.Conn]engine.Server{}

@@ -30,7 +30,7 @@ func (v *visit) directTLS() error {
 	if !v.offersTLS() {
 		return nil
 	}
-	if b, err := v.r.Peek(1); err != nil || b[0] != firstOfTLS {
+	if b, err := v.r.Peek(1); err != nil || !v.direct(b[0]) {
 		return nil // whoever reads next hears of an error again
 	}
 	if err := v.handshake(unread(v.r)); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,14 +61,14 @@ func (s *socket) CloseWrite() error {
 }
 
 // addressOf is what the kernel said of one side of a socket.
-func addressOf(from unix.Sockaddr) net.Addr {
+func (z *zones) addressOf(from unix.Sockaddr) net.Addr {
 	switch a := from.(type) {
 	case *unix.SockaddrInet4:
 		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
 	case *unix.SockaddrInet6:
 		zone := ""
 		if a.ZoneId != 0 {
-			zone = zoneName(int(a.ZoneId))
+			zone = z.name(int(a.ZoneId))
 		}
 		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port, Zone: zone}
 	case *unix.SockaddrUnix:
@@ -75,10 +77,31 @@ func addressOf(from unix.Sockaddr) net.Addr {
 	return &net.UnixAddr{Net: "unix"}
 }
 
-// zoneName is the interface of a link-local address.
-func zoneName(index int) string {
-	if i, err := net.InterfaceByIndex(index); err == nil {
-		return i.Name
+// zoneAge is how long the name of an interface is taken for granted, as in the net package.
+const zoneAge = time.Minute
+
+// zones are the names of interfaces, by index: to ask for one takes a list of all interfaces and their addresses from the
+// kernel. It is the loop's.
+type zones struct {
+	lookup func(index int) (*net.Interface, error)
+	names  map[int]string
+	since  time.Time // when the oldest name was asked for
+}
+
+func newZones() *zones { return &zones{lookup: net.InterfaceByIndex} }
+
+// name is that of an interface of a link-local address, its number where it has none.
+func (z *zones) name(index int) string {
+	if name, ok := z.names[index]; ok && time.Since(z.since) < zoneAge {
+		return name
 	}
-	return ""
+	if time.Since(z.since) >= zoneAge {
+		z.names, z.since = map[int]string{}, time.Now()
+	}
+	name := strconv.Itoa(index)
+	if i, err := z.lookup(index); err == nil {
+		name = i.Name
+	}
+	z.names[index] = name
+	return name
 }

@@ -231,6 +231,9 @@ func queued(nc net.Conn) (n int) {
 	return n
 }
 
+// usualReader is the size of a bufio.Reader of which none is said.
+const usualReader = 4096
+
 // readers are the buffers of visits that are over, for those to come.
 type readers struct{ pool sync.Pool }
 
@@ -245,10 +248,13 @@ func (r *readers) get(nc net.Conn, first []byte) *bufio.Reader {
 		b.Reset(nc)
 		return b
 	}
-	return bufio.NewReader(nc)
+	return bufio.NewReaderSize(nc, usualReader)
 }
 
 func (r *readers) put(b *bufio.Reader) {
+	if b.Size() < usualReader {
+		return // it was made for what somebody had sent ahead
+	}
 	b.Reset(nil) // what it held is no longer kept alive by it
 	r.pool.Put(b)
 }
