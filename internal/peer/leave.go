@@ -15,7 +15,7 @@ func (h *Hub) TellAll(ctx context.Context) {
 	defer look.Stop()
 	for {
 		told := false
-		if !h.do(func(now time.Duration) { told = h.relay.AllTold(now) }) || told {
+		if !h.do(func(now time.Duration) { told = h.relay.Finish(now) }) || told {
 			return
 		}
 		select {

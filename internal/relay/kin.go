@@ -89,6 +89,13 @@ func (r *Relay) unheard(a *ask) string {
 	return "another process of this node did not answer within cancel_timeout"
 }
 
+// Finish is AllTold, and where it is true the beginning of the end: what other processes of this node ask from now on is left
+// to Leave, since its key is not ours any more.
+func (r *Relay) Finish(now time.Duration) bool {
+	r.leaving = r.AllTold(now)
+	return r.leaving
+}
+
 // AllTold tells whether all have their outcome who passed a request on to us and can still be told, also by a link that may
 // come back, and all of our clients whose request is passed on.
 func (r *Relay) AllTold(now time.Duration) bool {

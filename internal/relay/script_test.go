@@ -277,6 +277,8 @@ func (w *world) run(td *datadriven.TestData) {
 		}
 	case "all-told":
 		w.say("%t", w.r.AllTold(w.now))
+	case "finish":
+		w.say("%t", w.r.Finish(w.now))
 	case "kin-gone":
 		w.r.KinGone(w.now, n)
 	case "leave":

@@ -120,7 +120,11 @@ func (c *cluster) watch(p *process) {
 	if p.dead {
 		return
 	}
-	if p.w.gate.drained == 0 || !p.w.quiet() || len(p.judging) > 0 || !c.answered(p) {
+	told := false
+	if p.w.gate.drained > 0 && p.w.quiet() && len(p.judging) == 0 && c.answered(p) {
+		p.enter(func(now time.Duration) { told = p.r.Finish(now) })
+	}
+	if !told {
 		c.after(50*time.Millisecond, func() { c.watch(p) })
 		return
 	}
