@@ -63,6 +63,7 @@ type client struct {
 	ended        int    // units whose ReadyForQuery the engine has queued
 	lastEnd      time.Duration
 	letIn        time.Duration // the engine admitted it
+	given        uint32        // ... with this pid, of which it hears later, perhaps when it has departed and another has it
 	fedAt        time.Duration // when the engine was given bytes last
 	// mustNotCommit is when the engine said that all from a unit on is rolled back; 0: it did not.
 	mustNotCommit time.Duration

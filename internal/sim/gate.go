@@ -130,7 +130,7 @@ func (g *gate) Admit(l engine.Login, v engine.Verdict) {
 	}
 	g.answers[l-1] = true
 	c := g.logins[l-1]
-	c.letIn = w.now
+	c.letIn, c.given = w.now, v.PID
 	k := c.conn
 	if w.trace != nil {
 		w.tracef("engine: admit %s %v", c.name(), v.OK)
@@ -271,7 +271,7 @@ func (g *gate) Emit(e event.Event) {
 		w.noteOutcome(e)
 	case event.ClientLeft:
 		for _, c := range w.clients {
-			if c.pid == e.PID && c.pid != 0 && !c.departed {
+			if c.given == e.PID && c.given != 0 && !c.departed {
 				c.departed = true
 				break
 			}
