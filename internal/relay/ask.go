@@ -105,7 +105,11 @@ func (a *ask) fits(l *link) bool {
 
 // send sends an ask if there is a way; if there will be none it fails.
 func (r *Relay) send(a *ask) {
-	if a.over || a.held || a.plain || a.on != nil {
+	if a.over || a.held || a.plain {
+		return
+	}
+	if a.on != nil {
+		r.sendAgain(a)
 		return
 	}
 	if a.to == nil {
@@ -131,6 +135,18 @@ func (r *Relay) send(a *ask) {
 		r.fail(a, noLink(a.to))
 	default:
 		r.wake(a.due(r))
+	}
+}
+
+// sendAgain sends an ask whose answer a silent link owes over a better one. Two links to a node go to two of its processes,
+// one of which may have ended without a word; if it has not, they ask each other, and carry the request out once. Processes of one
+// node hear at once of each other's end.
+func (r *Relay) sendAgain(a *ask) {
+	if a.to == nil || !a.on.silent(r.now) {
+		return
+	}
+	if l := r.linkTo(a.node); l != nil && !l.silent(r.now) {
+		r.write(a, l)
 	}
 }
 

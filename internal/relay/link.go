@@ -26,6 +26,12 @@ type link struct {
 // ready says that requests may go over it.
 func (l *link) ready() bool { return !l.cut && l.clock.known() }
 
+// silent says that the other end has let a whole interval pass without answering a Ping: its machine may have ended without a
+// word, which maxUnanswered tells much later, or is only slow.
+func (l *link) silent(now time.Duration) bool {
+	return len(l.pings) > 0 && now-l.pings[0] >= pingEvery
+}
+
 // LinkUp: a link to another process of the cluster is there. The links that there are to the same one stay as they are.
 func (r *Relay) LinkUp(now time.Duration, id Link, far Far) {
 	r.now = now
@@ -130,14 +136,20 @@ func (r *Relay) linked(node uint16) bool {
 	return false
 }
 
-// linkTo is the newest link to another node that is ready; nil: there is none.
+// linkTo is the newest link to another node that is ready, if possible one that is not silent; nil: there is none.
 func (r *Relay) linkTo(node uint16) *link {
+	var silent *link
 	for i := len(r.links) - 1; i >= 0; i-- {
-		if l := r.links[i]; !l.far.Kin && l.far.Node == node && l.ready() {
+		l := r.links[i]
+		switch {
+		case l.far.Kin || l.far.Node != node || !l.ready():
+		case !l.silent(r.now):
 			return l
+		case silent == nil:
+			silent = l
 		}
 	}
-	return nil
+	return silent
 }
 
 func (r *Relay) ping(l *link) {
@@ -161,6 +173,19 @@ func (r *Relay) pingAll() {
 			r.out.Cut(l.id, reason)
 		default:
 			r.ping(l)
+			r.doubt(l)
+		}
+	}
+}
+
+// doubt sends what was asked over a link that is silent over a better one, where there is one.
+func (r *Relay) doubt(l *link) {
+	if !l.silent(r.now) {
+		return
+	}
+	for _, a := range r.open() {
+		if a.on == l {
+			r.send(a)
 		}
 	}
 }
@@ -181,10 +206,10 @@ func (r *Relay) pong(l *link, m Pong) {
 	}
 }
 
-// resume sends what waited for a link, which is ready now.
+// resume sends what waited for a link, which is ready now, or for an answer over one that is silent.
 func (r *Relay) resume(l *link) {
 	for _, a := range r.open() {
-		if !a.over && a.on == nil && a.fits(l) {
+		if !a.over && a.fits(l) {
 			r.send(a)
 		}
 	}

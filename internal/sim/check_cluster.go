@@ -227,6 +227,10 @@ func (x *request) gone() bool {
 // grace is how long a request waits for a link that is not there, where it was not written.
 const grace = 2 * time.Second
 
+// toldIn is by when an outcome is told at the latest where there is a link: that another one is silent is found out by the second
+// ping after its last answer, and the request goes to and fro once more.
+const toldIn = 2*time.Second + 100*time.Millisecond
+
 // mayFail is true where the way to the owner was not there, for long enough.
 func (x *request) mayFail(p *process) bool {
 	c := p.c
@@ -250,7 +254,7 @@ func (x *request) mayFail(p *process) bool {
 	if p.node == x.home.node {
 		return late && !c.well(p, x.home)
 	}
-	if x.ownerSettled && c.now-x.t.settledAt > grace && c.well(p, x.home) {
+	if x.ownerSettled && c.now-x.t.settledAt > toldIn && c.well(p, x.home) {
 		return false // it had all the time to be told
 	}
 	switch {
