@@ -49,6 +49,10 @@ func (r *Relay) asked(l *link, m Ask) {
 	if p := r.peer(l.far.Node); p != nil {
 		p.arrived++
 	}
+	if r.finished && l.far.Kin {
+		r.out.Say(l.id, Settled{ID: m.ID, Outcome: event.UnknownKey})
+		return
+	}
 	if r.guestsOf(origin.Incarnation) >= 2*r.cfg.MaxAsks { // twice: those that wait for Done count, too
 		r.out.Say(l.id, Settled{ID: m.ID, Outcome: event.Throttled, Reason: "the owner has too many requests of that node"})
 		return

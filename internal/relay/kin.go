@@ -89,11 +89,11 @@ func (r *Relay) unheard(a *ask) string {
 	return "another process of this node did not answer within cancel_timeout"
 }
 
-// Finish is AllTold, and where it is true the beginning of the end: what other processes of this node ask from now on is left
-// to Leave, since its key is not ours any more.
+// Finish is AllTold for a process whose last client has left. Where it is true, what other processes of this node ask from now on
+// is answered at once: the key is none of ours, and the engine may end before it has said so.
 func (r *Relay) Finish(now time.Duration) bool {
-	r.leaving = r.AllTold(now)
-	return r.leaving
+	r.finished = r.AllTold(now)
+	return r.finished
 }
 
 // AllTold tells whether all have their outcome who passed a request on to us and can still be told, also by a link that may

@@ -20,7 +20,8 @@ type Relay struct {
 	self  traffic // with other processes of this node
 
 	siblings []*sibling // other processes of this node, in the order that they were met
-	leaving  bool       // this process ends
+	finished bool       // this process has no client any more, and has told all their outcome
+	leaving  bool       // it ends
 
 	asks   map[uint64]*ask
 	line   []*ask // oldest first; those that are over are taken out now and then
