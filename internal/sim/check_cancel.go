@@ -209,6 +209,9 @@ func (w *World) checkRaise(b *backend, s *signal) {
 	if o == nil {
 		return // direct: as PostgreSQL does
 	}
+	if o.unsure && u != nil {
+		u.orders++ // now it is known whose that was
+	}
 	stray := ""
 	switch {
 	case u == nil:

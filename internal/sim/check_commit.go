@@ -63,7 +63,7 @@ func (w *World) checkOrderly(c *client, count map[tag]int) {
 	if c.phase != left || c.leaving != orderly || w.faults != (faultCount{}) || w.draining || w.pm.keyless {
 		return
 	}
-	if w.k.config.Timeouts.QueryWait > 0 || w.k.config.Limits.Query > 0 || c.written != c.queued || w.gate != nil && c.fed != c.queued || w.gate == nil && c.peer.endRead != c.queued {
+	if w.k.config.Timeouts.QueryWait > 0 || w.k.config.Limits.Query > 0 || w.k.config.Limits.Transaction > 0 || c.written != c.queued || w.gate != nil && c.fed != c.queued || w.gate == nil && c.peer.endRead != c.queued {
 		return
 	}
 	if c.killed || w.gate == nil && w.k.cancels > 0 {
