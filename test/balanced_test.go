@@ -79,6 +79,8 @@ type balanced struct {
 	// quiet is held for reading while a cancel is under way: one in a process that is killed is lost, and no node can help it.
 	quiet   sync.RWMutex
 	leaving [4]atomic.Bool // by node: it may lose its clients
+	killed  atomic.Int64   // how often node 3 was
+	born    sync.Map       // by rider: how often that had been when it logged in
 	repeats atomic.Int64   // cancels sent again, since the query went on
 	cancels []atomic.Int64 // that ended what they were meant for, by client
 	failed  atomic.Bool    // a client has
@@ -195,6 +197,7 @@ func (b *balanced) upheavals(t *testing.T) []*gate {
 
 	b.leaving[3].Store(true)
 	b.quiet.Lock()
+	b.killed.Add(1)
 	k.node[3].killed = true
 	if err := k.node[3].cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -287,7 +290,7 @@ func (b *balanced) client(number int) error {
 		err := b.cancelOnce(number, n, r)
 		switch node := owner(r); {
 		case err == nil:
-		case b.leaving[node].Load():
+		case b.leaving[node].Load(), b.dead(r):
 			r.Close()
 			r = nil
 		default:
@@ -307,7 +310,17 @@ func (b *balanced) login(number int) (*rider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.login([]uint32{fake.V30, fake.V32}[number%2], "postgres", "postgres")
+	born := b.killed.Load()
+	if r, err = r.login([]uint32{fake.V30, fake.V32}[number%2], "postgres", "postgres"); err == nil {
+		b.born.Store(r, born)
+	}
+	return r, err
+}
+
+// dead tells whether the process that r logged in to was killed, or perhaps was.
+func (b *balanced) dead(r *rider) bool {
+	born, _ := b.born.Load(r)
+	return owner(r) == 3 && born != b.killed.Load()
 }
 
 // cancelOnce has a query of a length of its own cancelled, and finds the next one unharmed.
@@ -363,7 +376,7 @@ func (b *balanced) untilCancelled(encrypted bool, r *rider) error {
 func (b *balanced) knock(encrypted bool, r *rider) error {
 	b.quiet.RLock()
 	defer b.quiet.RUnlock()
-	if b.leaving[3].Load() && owner(r) == 3 {
+	if b.leaving[3].Load() && owner(r) == 3 || b.dead(r) {
 		return nil
 	}
 	c, err := rideBalanced(b.addr, b.a, encrypted)
