@@ -206,29 +206,29 @@ func (h *Hub) abandoned(t relay.Ticket) { h.mail.post(func(time.Duration) { h.re
 // may know wait for a link to it that broke. The error says why nothing was spoken.
 func (h *Hub) Kin(nc net.Conn, dialed bool, gone <-chan struct{}) error {
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(helloTime))
-	defer context.AfterFunc(h.ctx, func() { nc.SetDeadline(longAgo) })()
-	if !dialed {
-		s, err := h.hear(nc, nil, true)
-		if err == nil {
-			h.outlive(s, gone)
-			s.run()
-			s.hangUp()
-		}
-		return err
-	}
-	far, err := h.say(nc, nil)
+	s, err := h.greetKin(nc, dialed)
 	if err != nil {
-		return err
-	}
-	s := newSession(h, nc, far.far(true), true)
-	if err := h.admit(s); err != nil {
 		return err
 	}
 	h.outlive(s, gone)
 	s.run()
 	s.hangUp()
 	return nil
+}
+
+// greetKin is what is said before a session, which has to end by itself from then on: its last word is our farewell.
+func (h *Hub) greetKin(nc net.Conn, dialed bool) (*session, error) {
+	nc.SetDeadline(time.Now().Add(helloTime))
+	defer context.AfterFunc(h.ctx, func() { nc.SetDeadline(longAgo) })()
+	if !dialed {
+		return h.hear(nc, nil, true)
+	}
+	far, err := h.say(nc, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(h, nc, far.far(true), true)
+	return s, h.admit(s)
 }
 
 // outlive tells the Relay when the process at the other end has ended: it is told once for each, however many links there
