@@ -136,20 +136,26 @@ func startActivated(t *testing.T, names []string, listeners []net.Listener, args
 	return p
 }
 
-// What systemd has opened is taken over as what else is listened on, whether systemd passes it to the next process, too, or not;
-// it stays systemd's to the last.
-func TestSystemdTakeover(t *testing.T) {
-	s := fake.NewServer(t, fake.Config{})
-	dir := t.TempDir()
-	var listeners []net.Listener
+// opened are sockets as systemd opens them: a port, a Unix socket in dir, and another port.
+func opened(t *testing.T, dir string) (listeners []net.Listener) {
+	t.Helper()
 	for _, at := range [][2]string{{"tcp", "127.0.0.1:0"}, {"unix", dir + "/.s.PGSQL.6433"}, {"tcp", "127.0.0.1:0"}} {
 		ln, err := net.Listen(at[0], at[1])
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer ln.Close()
+		t.Cleanup(func() { ln.Close() })
 		listeners = append(listeners, ln)
 	}
+	return listeners
+}
+
+// What systemd has opened is taken over as what else is listened on, whether systemd passes it to the next process, too, or not;
+// it stays systemd's to the last.
+func TestSystemdTakeover(t *testing.T) {
+	s := fake.NewServer(t, fake.Config{})
+	dir := t.TempDir()
+	listeners := opened(t, dir)
 	tcp, unix, peers := listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String()
 	names := []string{"pg", "pg", "peer_listen"}
 	t.Setenv("CANCELLO_CLUSTER_SECRET", "hunter2 hunter2 hunter2 one")
@@ -189,15 +195,7 @@ func TestSystemdTakeover(t *testing.T) {
 func TestSystemdSockets(t *testing.T) {
 	s := fake.NewServer(t, fake.Config{})
 	dir := t.TempDir()
-	var listeners []net.Listener
-	for _, at := range [][2]string{{"tcp", "127.0.0.1:0"}, {"unix", dir + "/.s.PGSQL.6433"}, {"tcp", "127.0.0.1:0"}} {
-		ln, err := net.Listen(at[0], at[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		listeners = append(listeners, ln)
-	}
+	listeners := opened(t, dir)
 	tcp, unix, http := listeners[0].Addr().String(), listeners[1].Addr().String(), listeners[2].Addr().String()
 	early := fake.Dial(t, tcp)
 	args := []string{"serve", "--listen", tcp, "--listen", dir + ":6433", "--http", http, "--upstream", fmt.Sprintf("postgres://ann@127.0.0.1:%d/db", s.Port())}

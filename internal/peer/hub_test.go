@@ -183,14 +183,7 @@ func TestLinkCutInFlight(t *testing.T) {
 	b.answer(second, event.Late)
 	wait(t, one, "the first")
 	wait(t, two, "the second")
-	got := map[uint64]event.Outcome{}
-	for range 2 {
-		e := a.settled()
-		got[e.Ticket] = e.There
-	}
-	if got[1] != event.Cancelled || got[2] != event.Late {
-		t.Errorf("%v", got)
-	}
+	a.wantBoth(event.Cancelled, event.Late)
 }
 
 // A link through which nothing passes any more, and which nobody closes, is given up by both ends.

@@ -79,14 +79,7 @@ func TestKinLinkBroken(t *testing.T) {
 	older.answer(second, event.Late)
 	wait(t, one, "the first")
 	wait(t, two, "the second")
-	got := map[uint64]event.Outcome{}
-	for range 2 {
-		e := newer.settled()
-		got[e.Ticket] = e.There
-	}
-	if got[1] != event.Cancelled || got[2] != event.Late {
-		t.Errorf("%v", got)
-	}
+	newer.wantBoth(event.Cancelled, event.Late)
 	three := newer.ask(3, 1, 300)
 	older.asked()
 	cut()

@@ -299,3 +299,16 @@ func (w *cable) stop(yes bool) {
 	w.stopped = yes
 	w.cond.Broadcast()
 }
+
+// wantBoth takes two outcomes, in any order: those of the tickets 1 and 2.
+func (e *end) wantBoth(first, second event.Outcome) {
+	e.t.Helper()
+	got := map[uint64]event.Outcome{}
+	for range 2 {
+		s := e.settled()
+		got[s.Ticket] = s.There
+	}
+	if got[1] != first || got[2] != second {
+		e.t.Errorf("%v", got)
+	}
+}
