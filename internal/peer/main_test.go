@@ -126,6 +126,8 @@ func (e *end) await(what string, is func(event.Event) bool) event.Event {
 		select {
 		case <-e.heard:
 		case <-deadline:
+			e.mu.Lock()
+			defer e.mu.Unlock()
 			e.t.Fatalf("node %d: not %s, but %v", e.set.Node, what, e.events)
 		}
 	}
