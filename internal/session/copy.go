@@ -161,9 +161,10 @@ func (s *Session) onlyMaybe() bool {
 	return true
 }
 
-// Doubtful tells whether nothing is outstanding but a Sync that the server may have swallowed: Probe finds out.
+// Doubtful tells whether nothing is outstanding but a Sync that the server may have swallowed: Probe finds out. Of a batch
+// that is discarded the server knows nothing.
 func (s *Session) Doubtful() bool {
-	return s.work != nil && s.doubt && !s.open && !s.probing && s.up.whole() && s.queue.Len() > 0 && s.onlyMaybe()
+	return s.work != nil && s.doubt && (!s.open || s.discard) && !s.probing && s.up.whole() && s.queue.Len() > 0 && s.onlyMaybe()
 }
 
 // Probe returns what to ask the server, in doubt and with no cancel on the wire: the closing of a statement that does not
