@@ -10,7 +10,30 @@ import (
 	"strings"
 )
 
+// sharing is the name of a second Cancello, where the first is in session mode for PgBouncer's sake.
+const sharing = "cancello, transaction"
+
 func (s *stage) startCancello(ctx context.Context, program string) error {
+	version, err := poolers[0].version(ctx)
+	if err != nil {
+		return err
+	}
+	mode := s.mode(version)
+	if err := s.startCancelloIn(ctx, "cancello", mode, program); err != nil || mode == "transaction" {
+		return err
+	}
+	return s.startCancelloIn(ctx, sharing, "transaction", program)
+}
+
+// mode is the pool mode, which a PgBouncer of that version has, too; empty: there is none.
+func (s *stage) mode(version string) string {
+	if s.prepared && version != "" && !sharesStatements(version) {
+		return "session"
+	}
+	return "transaction"
+}
+
+func (s *stage) startCancelloIn(ctx context.Context, name, mode, program string) error {
 	program, err := filepath.Abs(program)
 	if err != nil {
 		return err
@@ -22,7 +45,7 @@ func (s *stage) startCancello(ctx context.Context, program string) error {
 	if err != nil {
 		return err
 	}
-	file, err := s.write("cancello.toml", s.cancelloFile())
+	file, err := s.write("cancello-"+mode+".toml", s.cancelloFile(mode))
 	if err != nil {
 		return err
 	}
@@ -39,13 +62,13 @@ func (s *stage) startCancello(ctx context.Context, program string) error {
 	if s.tls != (certificate{}) {
 		args = append(args, "--set", "client_tls_sslmode=allow", "--set", "client_tls_cert_file="+s.tls.cert, "--set", "client_tls_key_file="+s.tls.key)
 	}
-	return s.add(ctx, "cancello", port, nil, program, append(args, s.cancello...)...)
+	return s.add(ctx, name, port, nil, program, append(args, s.cancello...)...)
 }
 
 // cancelloFile is what all proxies are asked for, in Cancello's words.
-func (s *stage) cancelloFile() string {
+func (s *stage) cancelloFile(mode string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[pool]\npool_mode = \"transaction\"\ndefault_pool_size = %d\nmax_client_conn = %d\n[tls]\nserver_tls_sslmode = %q\n", s.pool, s.clients, s.sslmode)
+	fmt.Fprintf(&b, "[pool]\npool_mode = %q\ndefault_pool_size = %d\nmax_client_conn = %d\n[tls]\nserver_tls_sslmode = %q\n", mode, s.pool, s.clients, s.sslmode)
 	host, port, _ := net.SplitHostPort(s.upstream) // it is one of ours
 	for _, name := range s.databaseNames() {
 		fmt.Fprintf(&b, "[databases.%s]\nhost = %q\nport = %s\ndbname = %q\nuser = %q\n", name, host, port, role, role)

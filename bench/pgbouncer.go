@@ -25,12 +25,9 @@ func (s *stage) bouncerIni(port int, userlist, version string) string {
 	for _, name := range s.databaseNames() {
 		fmt.Fprintf(&b, "%s = host=%s port=%s dbname=%[4]s user=%[4]s\n", name, host, upstream, role)
 	}
-	auth, mode := "trust", "transaction"
+	auth := "trust"
 	if s.password != "" {
 		auth = "scram-sha-256"
-	}
-	if s.prepared && !sharesStatements(version) {
-		mode = "session"
 	}
 	fmt.Fprintf(&b, `[pgbouncer]
 listen_addr = 127.0.0.1
@@ -43,7 +40,7 @@ pool_mode = %s
 default_pool_size = %d
 max_client_conn = %d
 server_tls_sslmode = %s
-`, port, auth, userlist, mode, s.pool, s.clients, s.sslmode)
+`, port, auth, userlist, s.mode(version), s.pool, s.clients, s.sslmode)
 	if s.prepared && sharesStatements(version) {
 		b.WriteString("max_prepared_statements = 200\n")
 	}

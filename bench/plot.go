@@ -9,7 +9,7 @@ import (
 
 // colours are the targets'.
 var colours = map[string]string{
-	"cancello": "#1f6f8b", "pgbouncer": "#e09f3e", "pgpool": "#9e2a2b", "odyssey": "#6a994e", "pgagroal": "#7b5ea7", "direct": "#9aa0a6",
+	"cancello": "#1f6f8b", sharing: "#62a8bf", "pgbouncer": "#e09f3e", "pgpool": "#9e2a2b", "odyssey": "#6a994e", "pgagroal": "#7b5ea7", "direct": "#9aa0a6",
 }
 
 const (
@@ -86,7 +86,7 @@ func (r *result) plot(p part, key string) string {
 	x := labelWidth
 	for _, name := range targets {
 		fmt.Fprintf(&legend, `<rect x="%d" y="26" width="10" height="10" fill="%s"/><text x="%d" y="35" class="v">%s</text>`+"\n", x, colours[name], x+14, name)
-		x += 96
+		x += 32 + 6*len(name)
 	}
 	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="sans-serif" font-size="12">
 <style>.v{font-size:11px;fill:#444}</style>

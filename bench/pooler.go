@@ -50,6 +50,15 @@ func (p pooler) find() (string, error) {
 	return "", nil
 }
 
+// version asks the program; empty where there is none.
+func (p pooler) version(ctx context.Context) (string, error) {
+	program, err := p.find()
+	if err != nil || program == "" {
+		return "", err
+	}
+	return versionOf(ctx, program)
+}
+
 // number is a version as all of them print one.
 var number = regexp.MustCompile(`\d+(\.\d+)+\S*`)
 
@@ -78,7 +87,7 @@ func (s *stage) start(ctx context.Context, p pooler) error {
 		s.absent = append(s.absent, fmt.Sprintf("%s: it is not here (put it on PATH, or set %s)", p.name, p.variable))
 		return nil
 	}
-	version, err := versionOf(ctx, program)
+	version, err := p.version(ctx)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (r *result) targets(part, trial string) []string {
 	for _, m := range r.Measurements {
 		seen[m.Target] = seen[m.Target] || m.Part == part && (trial == "" || m.Trial == trial)
 	}
-	all := []string{"cancello"}
+	all := []string{"cancello", sharing}
 	for _, p := range poolers {
 		all = append(all, p.name)
 	}
@@ -112,7 +112,7 @@ func (r *result) columnsOf(part string) []column {
 }
 
 const (
-	nameWidth = 26
+	nameWidth = 32
 	cellWidth = 24
 )
 

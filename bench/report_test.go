@@ -183,6 +183,14 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: %v", version, got)
 		}
 	}
+	for _, c := range []struct {
+		prepared      bool
+		version, want string
+	}{{true, "1.18.0", "session"}, {true, "1.25.2", "transaction"}, {true, "", "transaction"}, {false, "1.18.0", "transaction"}} {
+		if got := (&stage{setup: setup{prepared: c.prepared}}).mode(c.version); got != c.want {
+			t.Errorf("prepared %v, PgBouncer %q: %s", c.prepared, c.version, got)
+		}
+	}
 }
 
 func TestFindPooler(t *testing.T) {

@@ -99,7 +99,7 @@ func (b *bench) open(ctx context.Context, p part) (*stage, error) {
 	for _, start := range []func(context.Context) error{
 		func(ctx context.Context) error { return s.startCancello(ctx, b.program) }, s.startPgBouncer, s.startOthers,
 	} {
-		if err == nil && (p.setup.others || len(s.proxies) < 2) {
+		if err == nil && (p.setup.others || !s.compares()) {
 			err = start(ctx)
 		}
 	}
@@ -113,6 +113,11 @@ func (b *bench) open(ctx context.Context, p part) (*stage, error) {
 		b.result.leave(p.name, reason)
 	}
 	return s, nil
+}
+
+// compares tells whether there is anybody beside Cancello.
+func (s *stage) compares() bool {
+	return slices.ContainsFunc(s.proxies, func(t target) bool { return t.name != "cancello" && t.name != sharing })
 }
 
 // part measures every trial in every round. Inside a trial one proxy follows the other at once, and the one that begins

@@ -33,7 +33,8 @@ const (
 // common is what most parts ask of the proxies.
 func common(clients int) setup { return setup{pool: poolSize, clients: clients, sslmode: "disable"} }
 
-const preparedNote = "Pools have a server for each client here: PgBouncer before 1.21 shares no named statements, and is in session mode."
+const preparedNote = "Pools have a server for each client here: PgBouncer before 1.21 shares no named statements, and is in session mode. " +
+	"So is Cancello beside it; \"" + sharing + "\" is a second one, which gives the servers, and with them the statements, to another client after each query."
 
 // partQueries and its like are the parts that the plans are made of.
 func partQueries(s *script, clients ...int) part {
