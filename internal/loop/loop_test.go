@@ -491,24 +491,30 @@ func TestEachReadableHasItsTurn(t *testing.T) {
 }
 
 func TestManyPiecesKeepOrder(t *testing.T) {
-	for _, pieces := range []int{2, maxPieces - 1, maxPieces, maxPieces + 1, 500} {
+	for _, c := range []struct{ pieces, size, kept int }{
+		{2, joined + 1, 4}, {maxPieces / 2, joined + 1, maxPieces}, {maxPieces/2 + 1, joined + 1, maxPieces + 2}, {500, joined + 1, 1000},
+		{500, joined, 2}, {500, 1, 2}, // behind the first copy all is one
+	} {
 		w := newWorld(t)
 		h := &hooks{}
 		var to engine.Conn
 		var want []byte
 		h.data = func(_ engine.Conn, b engine.Buf) {
-			for i := range pieces {
+			for i := range c.pieces {
 				own := []byte{byte(i), byte(i >> 8)}
-				w.l.Forward(to, b, i, 1)
+				w.l.Forward(to, b, i, c.size)
 				w.l.Send(to, own)
-				want = append(append(want, b.Bytes[i]), own...)
+				want = append(append(want, b.Bytes[i:i+c.size]...), own...)
+			}
+			if n := w.l.find(to).segs.n; int(n) != c.kept {
+				t.Errorf("%d times %d bytes and a copy: kept as %d pieces, want %d", c.pieces, c.size, n, c.kept)
 			}
 		}
 		w.Start(h)
 		_, from := w.adopt(tcpPair)
-		c, peer := w.adopt(tcpPair)
-		w.do(func() { to = c })
-		if _, err := from.Write(bytes.Repeat([]byte("abcdefghij"), 50)); err != nil {
+		conn, peer := w.adopt(tcpPair)
+		w.do(func() { to = conn })
+		if _, err := from.Write(bytes.Repeat([]byte("abcdefghijk"), 200)); err != nil {
 			t.Fatal(err)
 		}
 		w.until("data", func() bool { return len(want) > 0 })
@@ -523,7 +529,7 @@ func TestManyPiecesKeepOrder(t *testing.T) {
 			return len(got) >= len(want)
 		})
 		if !bytes.Equal(got, want) {
-			t.Errorf("%d pieces: got %d bytes, want %d, or another order", pieces, len(got), len(want))
+			t.Errorf("%d times %d bytes and a copy: got %d bytes, want %d, or another order", c.pieces, c.size, len(got), len(want))
 		}
 	}
 }

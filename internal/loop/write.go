@@ -10,6 +10,7 @@ import (
 
 const (
 	maxPieces  = 64       // more pieces than this are joined by copying
+	joined     = 1 << 10  // what is lent and no longer than this is copied behind a copy: writev costs more than that
 	keepBlocks = 32       // queue blocks kept for reuse
 	blockSize  = 16 << 10 // the size a queue starts with
 	keepBlock  = 256 << 10
@@ -55,6 +56,9 @@ func (l *Loop) Forward(to engine.Conn, b engine.Buf, from, n int) {
 			last.lent = last.lent[:m+n]
 			return
 		}
+		if n <= joined && o.extend(last, p) {
+			return
+		}
 	}
 	o.add(k, seg{lent: p})
 	l.touch(to, k)
@@ -68,15 +72,11 @@ func (l *Loop) Send(to engine.Conn, p []byte) {
 		return
 	}
 	o := &l.out
-	off := len(o.copies)
-	o.copies = append(o.copies, p...)
-	if k.segs.tail != 0 {
-		if last := &o.segs[k.segs.tail-1]; last.lent == nil && last.off+last.n == off {
-			last.n += len(p)
-			return
-		}
+	if k.segs.tail != 0 && o.extend(&o.segs[k.segs.tail-1], p) {
+		return
 	}
-	o.add(k, seg{off: off, n: len(p)})
+	o.copies = append(o.copies, p...)
+	o.add(k, seg{off: len(o.copies) - len(p), n: len(p)})
 	l.touch(to, k)
 }
 
@@ -86,6 +86,16 @@ func (l *Loop) touch(c engine.Conn, k *conn) {
 		k.inDirty = true
 		l.out.dirty = append(l.out.dirty, c)
 	}
+}
+
+// extend copies p behind s, and tells whether that could be done: s is the last that was copied.
+func (o *outbox) extend(s *seg, p []byte) bool {
+	if s.lent != nil || s.off+s.n != len(o.copies) {
+		return false
+	}
+	o.copies = append(o.copies, p...)
+	s.n += len(p)
+	return true
 }
 
 func (o *outbox) add(k *conn, s seg) {
