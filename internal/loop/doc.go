@@ -14,8 +14,8 @@
 // # A turn
 //
 // Poll without blocking; if there is nothing to do, poll again and block. With a processor of its own (KeepProcessor) a
-// loop whose last wait was short does so in one step, and without a word to the scheduler (doze). Note what became readable and writable,
-// in the order the kernel tells it; run the posted functions; tell those who await a descriptor; give each readable
+// loop whose last wait was short does so in one step, and without a word to the scheduler (doze); where one connection alone
+// brings small pieces of something large, it sleeps 50 us first (stream). Note what became readable and writable, in the order the kernel tells it; run the posted functions; tell those who await a descriptor; give each readable
 // connection one read, in arrival order; then timers. After every call of the Handler each connection that was sent something is
 // written once, with all its pieces joined (write, or writev for several), followed by its Sent. What the kernel
 // does not take is copied to the heap and written when the socket has room. So no reference into the receive

@@ -71,6 +71,9 @@ type Loop struct {
 	records []byte // made and about to be written
 	ended   []ending
 
+	stream stream
+	taken  int // bytes that Data was told of in this turn
+
 	now     time.Duration // of the turn; see clock
 	wakeAt  time.Duration
 	wakeSet bool
@@ -87,6 +90,7 @@ func New() (*Loop, error) {
 	}
 	l.mail.bell = l.epoll.bell
 	l.recv = make([]byte, recvSize)
+	l.stream.nap = nap
 	l.drains.after, l.stalls.after = drainTime, flushStall
 	return l, nil
 }
@@ -104,6 +108,7 @@ func (l *Loop) Run(h Handler) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	l.h, l.thread = h, unix.Gettid()
+	wakeOnTime()
 	defer l.shut()
 	for {
 		n, err := l.wait()
@@ -151,14 +156,18 @@ func (l *Loop) Wake(at time.Duration) {
 // nothing, and a wait costs no more than it (see doze), there is none.
 func (l *Loop) wait() (int, error) {
 	busy := len(l.ready) > 0 || l.mail.full()
+	if !busy {
+		l.stream.rest()
+	}
 	n, err := 0, error(nil)
-	if busy || !l.slept || !l.brief() {
+	if busy || l.stream.napped || !l.slept || !l.brief() {
 		n, err = l.epoll.poll(0)
 	}
 	began := l.clock()
 	if n > 0 || err != nil || busy {
 		return n, err
 	}
+	l.stream.missed()
 	timeout := l.timeout(began)
 	if timeout == 0 || !l.mail.sleep() {
 		return 0, nil

@@ -70,7 +70,7 @@ func (l *Loop) readAll() {
 		return
 	}
 	now := l.ready
-	l.ready = l.before[:0]
+	l.ready, l.taken = l.before[:0], 0
 	for i, c := range now {
 		if i%clockReads == clockReads-1 {
 			l.clock()
@@ -98,6 +98,7 @@ func (l *Loop) readAll() {
 			l.push(c, k)
 		}
 	}
+	l.stream.follow(now[0], l.taken, len(now) == 1)
 	l.before = now
 }
 
@@ -160,6 +161,7 @@ func (l *Loop) data(c engine.Conn, p []byte, more bool) {
 		l.lastID = 1
 	}
 	l.lent = l.lastID
+	l.taken += len(p)
 	l.calling = true
 	l.h.Data(l.now, c, engine.Buf{Bytes: p, ID: l.lent, More: more})
 	l.calling = false
