@@ -42,8 +42,9 @@ var house = []room{
 	}},
 
 	{path: "internal/loop", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
-	{path: "internal/proxy", ring: drivers, beside: []string{"internal/loop"}, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
-	{path: "internal/takeover", ring: drivers, vendor: []string{"golang.org/x/sys/unix", "github.com/coreos/go-systemd/v22/activation"}},
+	{path: "internal/listen", ring: drivers, vendor: []string{"golang.org/x/sys/unix"}},
+	{path: "internal/proxy", ring: drivers, beside: []string{"internal/loop", "internal/listen"}, vendor: []string{"golang.org/x/sys/unix", "github.com/jackc/pgpassfile"}},
+	{path: "internal/takeover", ring: drivers, beside: []string{"internal/listen"}, vendor: []string{"golang.org/x/sys/unix", "github.com/coreos/go-systemd/v22/activation"}},
 	{path: "internal/peer", ring: drivers},
 	{path: "internal/obs", ring: drivers, vendor: []string{"github.com/prometheus/client_golang"}},
 	{path: "internal/admin", ring: drivers, vendor: []string{"github.com/jackc/pgx/v5"}},

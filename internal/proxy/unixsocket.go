@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/listen"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,7 +41,7 @@ func (p *Proxy) listen(l config.Listener) (net.Listener, error) {
 
 // stay has a Unix socket's file remain when ln is closed here: it is another process's by now, or still.
 func stay(ln net.Listener) {
-	if l, ok := ln.(*net.UnixListener); ok {
+	if l, ok := ln.(interface{ SetUnlinkOnClose(bool) }); ok {
 		l.SetUnlinkOnClose(false)
 	}
 }
@@ -53,7 +54,7 @@ func open(l config.Listener, c *config.Config) (net.Listener, error) {
 		if err != nil {
 			return nil, listenError(l.Address, err)
 		}
-		return ln, nil
+		return listen.Detach(ln, true), nil
 	}
 	if !abstract(l.Address) {
 		if err := removeStale(l.Address); err != nil {
@@ -68,7 +69,7 @@ func open(l config.Listener, c *config.Config) (net.Listener, error) {
 		ln.Close()
 		return nil, err
 	}
-	return ln, nil
+	return listen.Detach(ln, true), nil
 }
 
 // abstract says whether a Unix socket has no file.

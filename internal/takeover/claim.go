@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -181,7 +182,7 @@ func (s *Session) take(socket int, files []*os.File) {
 		nc.Close()
 		return
 	}
-	if l, ok := ln.(*tcpListener); ok {
+	if l, ok := ln.(syscall.Conn); ok {
 		if tcp, ok := nc.(*net.TCPConn); ok {
 			likeListener(l, tcp)
 		}

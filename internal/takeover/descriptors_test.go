@@ -51,7 +51,7 @@ func TestNoDescriptorForLink(t *testing.T) {
 // That the new process has no descriptor free for what comes with a packet loses that, and ends nothing.
 func TestNoDescriptorForWhatComes(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "takeover")
-	ln := listen(t, "unixpacket", name).(*net.UnixListener)
+	ln := listenOn(t, "unixpacket", name).(*net.UnixListener)
 	type accepted struct {
 		c   *net.UnixConn
 		err error

@@ -10,7 +10,7 @@ import (
 // A process that ends while it is asked whether it is still there is nobody.
 func TestFollowOneThatEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ends")
-	ln := listen(t, "unixpacket", path).(*net.UnixListener)
+	ln := listenOn(t, "unixpacket", path).(*net.UnixListener)
 	done := make(chan error, 1)
 	go func() {
 		for n := range 2 {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
+
+	"cancello/internal/listen"
 )
 
 // The roles of listening sockets: the settings that name them.
@@ -112,6 +114,9 @@ func (s *Sockets) Take(role, said, network, address string) (ln net.Listener, ke
 	}
 	g := s.list[at]
 	s.list = slices.Delete(s.list, at, at+1)
+	if role == RoleListen { // the loop accepts there
+		g.ln = listen.Detach(g.ln, false)
+	}
 	s.dropTwins(g)
 	if g.index >= 0 {
 		s.took(g.index, g.ln)
@@ -124,7 +129,7 @@ func (s *Sockets) Take(role, said, network, address string) (ln net.Listener, ke
 // they are still their former owner's.
 func (s *Sockets) Own() {
 	for _, g := range s.asked {
-		if l, ok := g.ln.(*net.UnixListener); ok {
+		if l, ok := g.ln.(interface{ SetUnlinkOnClose(bool) }); ok {
 			l.SetUnlinkOnClose(!g.Kept)
 		}
 	}

@@ -19,6 +19,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"cancello/internal/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,7 +97,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // incarnations are names for processes.
 func identity(n int) Identity { return Identity{PID: n, Incarnation: fmt.Sprintf("%08x", n)} }
 
-func listen(t *testing.T, network, addr string) net.Listener {
+func listenOn(t *testing.T, network, addr string) net.Listener {
 	t.Helper()
 	ln, err := net.Listen(network, addr)
 	if err != nil {
@@ -150,14 +152,39 @@ func dialed(t *testing.T, ln net.Listener) net.Conn {
 	return c
 }
 
+// accept takes a connection that has come, as who has the listener does: itself, or by its descriptor.
+func accept(t *testing.T, ln net.Listener) net.Conn {
+	t.Helper()
+	s, ok := ln.(*listen.Socket)
+	if !ok {
+		nc, err := ln.Accept()
+		must(t, err)
+		return nc
+	}
+	raw, err := s.SyscallConn()
+	must(t, err)
+	var nc net.Conn
+	must(t, raw.Control(func(fd uintptr) {
+		await(t, "the connection", func() bool {
+			n, _, e := unix.Accept4(int(fd), unix.SOCK_CLOEXEC)
+			if err = e; e != nil {
+				return e != unix.EAGAIN
+			}
+			f := os.NewFile(uintptr(n), "accepted")
+			nc, err = net.FileConn(f)
+			f.Close()
+			return true
+		})
+	}))
+	must(t, err)
+	return nc
+}
+
 // greet has a client say a word through a listener.
 func greet(t *testing.T, ln net.Listener) {
 	t.Helper()
 	c := dialed(t, ln)
-	nc, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc := accept(t, ln)
 	defer nc.Close()
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
@@ -207,7 +234,7 @@ func finds(t *testing.T, sockets *Sockets, path string, gone net.Listener) (tcp,
 func TestTakeover(t *testing.T) {
 	dir := t.TempDir()
 	name, path := filepath.Join(dir, "takeover"), filepath.Join(dir, ".s.PGSQL.1")
-	tcp, file, gone := listen(t, "tcp", "127.0.0.1:0"), listen(t, "unix", path), listen(t, "tcp", "127.0.0.1:0")
+	tcp, file, gone := listenOn(t, "tcp", "127.0.0.1:0"), listenOn(t, "unix", path), listenOn(t, "tcp", "127.0.0.1:0")
 	old := newService(t, []Socket{{Role: RoleListen, Said: "localhost:0"}, {Role: RoleListen, Said: path}, {Role: RoleHTTP, Said: "9090"}}, tcp, file, gone)
 	old.offer.Predecessors = []string{"/earlier"}
 	place := open(t, name, 1, old)
@@ -306,7 +333,7 @@ func TestTakeover(t *testing.T) {
 // A new process that ends before it serves leaves the old one as it was, whenever that is.
 func TestOldProcessGoesOn(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "takeover")
-	ln := listen(t, "tcp", "127.0.0.1:0")
+	ln := listenOn(t, "tcp", "127.0.0.1:0")
 	old := newService(t, []Socket{{Role: RoleListen, Said: "x"}}, ln)
 	place := open(t, name, 1, old)
 	if info, err := os.Stat(place.Path()); err != nil || info.Mode().Perm() != 0o600 {
