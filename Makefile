@@ -72,7 +72,7 @@ bench: build cache ## what Cancello is held to, beside PgBouncer, interleaved, o
 .PHONY: bench-full
 bench-full: build cache ## all the rest, beside every pooler found, into docs/performance; and cancels
 	go run ./bench -full -out docs/performance $(ARGS)
-	go run ./bench cancel -rounds 3 -json docs/performance/cancel.json
+	go run ./bench cancel -rounds 3 -out docs/performance
 
 .PHONY: bench-quick
 bench-quick: build cache ## each kind of thing once: two minutes, and rough

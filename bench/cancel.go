@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -28,15 +26,15 @@ type cancelPlan struct {
 
 // cancelArgs are the flags of `bench cancel`.
 type cancelArgs struct {
-	plan               cancelPlan
-	cancello, jsonFile string
+	plan          cancelPlan
+	cancello, out string
 }
 
 func parseCancelArgs(args []string) (cancelArgs, error) {
 	a := cancelArgs{plan: cancelPlan{rounds: 11, each: 150, crowd: 200, watchers: 10, forged: 1500 * time.Millisecond}}
 	f := flag.NewFlagSet("cancel", flag.ContinueOnError)
 	f.StringVar(&a.cancello, "cancello", "bin/cancello", "the Cancello to measure")
-	f.StringVar(&a.jsonFile, "json", "", "also write every figure to this file")
+	f.StringVar(&a.out, "out", "", "also write every figure, a page and a plot into this folder")
 	quick := f.Bool("quick", false, "less than a minute, and rough; -rounds and -cancels don't count then")
 	f.IntVar(&a.plan.rounds, "rounds", a.plan.rounds, "interleaved rounds; each gives a pair")
 	f.IntVar(&a.plan.each, "cancels", a.plan.each, "cancels in a round, one at a time")
@@ -86,7 +84,7 @@ func benchCancel(ctx context.Context, a cancelArgs) (err error) {
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 
-	r := cancelResult{Began: time.Now().UTC(), Machine: machine(), Go: runtime.Version(), PostgreSQL: install.Version, Plan: a.plan.told()}
+	r := cancelResult{Began: time.Now().UTC(), Machine: machine(), Go: runtime.Version(), PostgreSQL: install.Version, Cancello: buildOf(ctx, a.cancello), Plan: a.plan.told()}
 	r.LoadBefore = loadAverage()
 	b := cancelBench{plan: a.plan, program: a.cancello, cluster: cluster, pair: pair, result: &r}
 	for _, part := range []struct {
@@ -103,12 +101,8 @@ func benchCancel(ctx context.Context, a cancelArgs) (err error) {
 	progress("\r\033[K")
 	r.LoadAfter, r.Took = loadAverage(), time.Since(r.Began).Seconds()
 	fmt.Print(r.table())
-	if a.jsonFile != "" {
-		out, err := json.MarshalIndent(r, "", "  ")
-		if err == nil {
-			err = os.WriteFile(a.jsonFile, append(out, '\n'), 0o644)
-		}
-		if err != nil {
+	if a.out != "" {
+		if err := r.write(a.out); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,7 +32,7 @@ type cancelFigure struct {
 	Dialed  int     `json:"dialed"` // servers, for forged requests
 }
 
-// cancelResult is a whole run, as -json writes it.
+// cancelResult is a whole run, as it is written.
 type cancelResult struct {
 	Began      time.Time      `json:"began"`
 	Took       float64        `json:"seconds"`
@@ -40,6 +41,7 @@ type cancelResult struct {
 	LoadAfter  string         `json:"load_after"`
 	Go         string         `json:"go"`
 	PostgreSQL string         `json:"postgresql"`
+	Cancello   string         `json:"cancello"`
 	PgBouncer  string         `json:"pgbouncer,omitempty"`
 	Plan       toldPlan       `json:"plan"`
 	Figures    []cancelFigure `json:"figures"` // in the order they were made
@@ -93,80 +95,102 @@ const (
 	countWidth      = 10
 )
 
-// table shows the medians of the rounds, in brackets the lowest and the highest, and what was lost or hit another in
-// all of them.
-func (r *cancelResult) table() string {
-	var out strings.Builder
+// heading says what was measured, where.
+func (r *cancelResult) heading() []string {
 	bouncer := "no PgBouncer here (run `make pg`, put it on PATH, or set PGBOUNCER)"
 	if r.PgBouncer != "" {
 		bouncer = "PgBouncer " + r.PgBouncer
 	}
-	fmt.Fprintf(&out, "\nCancels. PostgreSQL %s, Cancello in transaction mode, %s\n", r.PostgreSQL, bouncer)
-	fmt.Fprintf(&out, "%s; load average %s before, %s after; %.0f s\n", r.Machine, r.LoadBefore, r.LoadAfter, r.Took)
-	fmt.Fprintf(&out, "median (lowest-highest) of %d interleaved rounds; ratios are of the two in one round\n", r.Plan.Rounds)
-	for _, s := range r.sections() {
-		if len(r.figures(s.part, s.base)) > 0 { // else it was not asked for
-			r.section(&out, s)
-		}
+	return []string{
+		fmt.Sprintf("PostgreSQL %s, Cancello %s in transaction mode, %s", r.PostgreSQL, r.Cancello, bouncer),
+		fmt.Sprintf("%s; load average %s before, %s after; %s, %.0f s", r.Machine, r.LoadBefore, r.LoadAfter, r.Began.Format(time.DateOnly), r.Took),
+		fmt.Sprintf("median (lowest-highest) of %d interleaved rounds; ratios are of the two in one round", r.Plan.Rounds),
 	}
-	if r.PgBouncer != "" {
-		// Without a handshake with the server there is less to do; a reader of the ratios must know.
-		out.WriteString("\nPgBouncer carries cancels to PostgreSQL in clear, whatever server_tls_sslmode says: its TLS is the client's leg alone.")
-	}
-	out.WriteString(`
-One at a time, at once: from the request's dial to the client's 57014; the query had begun. lost: its query ran on.
-stray: it ended a query that it was not for. forged: the key of a client that is there, but for a bit; bare is a server
-in Go that accepts, reads and closes, lean the same in one thread without Go's network, as in C; CPU is the process
-alone, by the kernel's accounting; dialed: servers, which nobody should.
-`)
-	return out.String()
 }
 
-// section writes the lines of one part.
-func (r *cancelResult) section(out *strings.Builder, s section) {
-	line := fmt.Sprintf("\n%-*s", cancelNameWidth, s.title)
-	for _, c := range s.columns {
-		line += fmt.Sprintf("%*s", cellWidth, c.title)
+// legend is what a reader of the figures must know.
+func (r *cancelResult) legend() string {
+	words := `One at a time, at once: from the request's dial to the client's 57014; the query had begun. lost: its query ran on.
+stray: it ended a query that it was not for. forged: the key of a client that is there, but for a bit; bare is a server
+in Go that accepts, reads and closes, lean the same in one thread without Go's network, as in C; CPU is the process
+alone, by the kernel's accounting, and is to be 1.3 of bare's at most; dialed: servers, which nobody should.
+`
+	if r.PgBouncer != "" { // without a handshake with the server there is less to do
+		words = "PgBouncer carries cancels to PostgreSQL in clear, whatever server_tls_sslmode says: its TLS is the client's leg alone.\n" + words
 	}
-	last := []string{"lost", "stray"}
-	if s.part == partForged {
-		last = []string{"dialed"}
-	}
-	for _, title := range last {
-		line += fmt.Sprintf("%*s", countWidth, title)
-	}
-	out.WriteString(line + "\n")
-	var others []string
-	for _, name := range []string{s.base, leanName, "cancello", "pgbouncer"} {
-		figures := r.figures(s.part, name)
-		if len(figures) == 0 {
-			continue
+	return words
+}
+
+// table shows the medians of the rounds, in brackets the lowest and the highest, and what was lost or hit another in
+// all of them.
+func (r *cancelResult) table() string {
+	var out strings.Builder
+	out.WriteString("\nCancels. " + strings.Join(r.heading(), "\n") + "\n")
+	for _, s := range r.sections() {
+		if len(r.figures(s.part, s.base)) == 0 {
+			continue // it was not asked for
 		}
-		line := fmt.Sprintf("  %-*s", cancelNameWidth-2, name)
+		lines := append([]line{{name: s.title, cells: s.titles()}}, r.lines(s)...)
+		for i, l := range lines {
+			if i == 0 {
+				fmt.Fprintf(&out, "\n%-*s", cancelNameWidth, l.name)
+			} else {
+				fmt.Fprintf(&out, "  %-*s", cancelNameWidth-2, l.name)
+			}
+			for i, cell := range l.cells {
+				width := cellWidth
+				if i >= len(s.columns) {
+					width = countWidth
+				}
+				fmt.Fprintf(&out, "%*s", width, cell)
+			}
+			out.WriteString("\n")
+		}
+	}
+	return out.String() + "\n" + r.legend()
+}
+
+// titles are those of the columns: figures, then counts.
+func (s section) titles() []string {
+	var all []string
+	for _, c := range s.columns {
+		all = append(all, c.title)
+	}
+	if s.part == partForged {
+		return append(all, "dialed")
+	}
+	return append(all, "lost", "stray")
+}
+
+// lines are everybody's figures in a part, then the ratios to its base, which have no counts.
+func (r *cancelResult) lines(s section) []line {
+	var all, ratiosTo []line
+	base := r.figures(s.part, s.base)
+	for _, name := range r.targets(s) {
+		figures := r.figures(s.part, name)
+		own, ratio := line{name: name}, line{name: name + "/" + s.base}
 		for _, c := range s.columns {
-			line += fmt.Sprintf("%*s", cellWidth, spreadOf(valuesOf(figures, c)).format(c.decimals))
+			own.cells = append(own.cells, spreadOf(valuesOf(figures, c)).format(c.decimals))
+			ratio.cells = append(ratio.cells, spreadOf(ratios(valuesOf(figures, c), valuesOf(base, c))).format(2))
 		}
 		lost, stray, dialed := counted(figures)
 		switch {
 		case s.part != partForged:
-			line += fmt.Sprintf("%*d%*d", countWidth, lost, countWidth, stray)
+			own.cells = append(own.cells, itoa(lost), itoa(stray))
 		case name == "cancello": // nobody looks at what the others dial
-			line += fmt.Sprintf("%*d", countWidth, dialed)
+			own.cells = append(own.cells, itoa(dialed))
 		}
-		out.WriteString(line + "\n")
+		all = append(all, own)
 		if name != s.base {
-			others = append(others, name)
+			ratiosTo = append(ratiosTo, ratio)
 		}
 	}
-	base := r.figures(s.part, s.base)
-	for _, name := range others {
-		line := fmt.Sprintf("  %-*s", cancelNameWidth-2, name+"/"+s.base)
-		for _, c := range s.columns {
-			pairs := ratios(valuesOf(r.figures(s.part, name), c), valuesOf(base, c))
-			line += fmt.Sprintf("%*s", cellWidth, spreadOf(pairs).format(2))
-		}
-		out.WriteString(line + "\n")
-	}
+	return append(all, ratiosTo...)
+}
+
+// targets are who was measured in a part, its base first.
+func (r *cancelResult) targets(s section) []string {
+	return slices.DeleteFunc([]string{s.base, leanName, "cancello", "pgbouncer"}, func(name string) bool { return len(r.figures(s.part, name)) == 0 })
 }
 
 // figures are those of a target in order, so that the i-th of two targets are a pair.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -45,6 +47,40 @@ func TestCancelTable(t *testing.T) {
 	r.PgBouncer = ""
 	if got := r.table(); !strings.Contains(got, "no PgBouncer here") || strings.Contains(got, "server_tls_sslmode") {
 		t.Error(got)
+	}
+}
+
+// The page has a table for each part that was measured, and plots of what stands in it.
+func TestCancelPage(t *testing.T) {
+	r := cancelSample()
+	dir := t.TempDir()
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, name := range []string{"cancel.md", "cancel.json", "cancel-latency.svg", "cancel-crowd.svg", "cancel-forged.svg"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	for name, wants := range map[string][]string{
+		"cancel.md": {
+			"## One at a time, in clear, 50 in a round\n\n| | p50 us | p99 us | lost | stray |\n|---|---|---|---|---|\n| direct | 200 (100-300) | 400 (400-400) | 0 | 0 |",
+			"| cancello/direct | 1.20 (1.20-1.20) | 1.00 (1.00-1.00) |  |  |", "## Forged", "| bare | 10.0 (10.0-10.0) | 9000 (9000-9000) |  |", "](cancel-latency.svg)",
+		},
+		"cancel-latency.svg": {">direct<", ">cancello<", "one at a time, clear"},
+		"cancel-forged.svg":  {">bare<", ">13.0<"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(files[name], want) {
+				t.Errorf("%s: no %q in\n%s", name, want, files[name])
+			}
+		}
+	}
+	if strings.Contains(files["cancel.md"], "TLS, 50") || strings.Contains(files["cancel-latency.svg"], "TLS") {
+		t.Error("a part that was not measured is shown")
 	}
 }
 

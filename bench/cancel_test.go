@@ -17,8 +17,8 @@ import (
 )
 
 func TestCancelArgs(t *testing.T) {
-	a, err := parseCancelArgs([]string{"-json", "x.json", "-rounds", "3", "-cancels", "5", "-crowd", "7"})
-	if err != nil || a.jsonFile != "x.json" || a.plan.rounds != 3 || a.plan.each != 5 || a.plan.crowd != 7 {
+	a, err := parseCancelArgs([]string{"-out", "x", "-rounds", "3", "-cancels", "5", "-crowd", "7"})
+	if err != nil || a.out != "x" || a.plan.rounds != 3 || a.plan.each != 5 || a.plan.crowd != 7 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	whole, err := parseCancelArgs(nil)

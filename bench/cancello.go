@@ -13,19 +13,29 @@ import (
 // sharing is the name of a second Cancello, where the first is in session mode for PgBouncer's sake.
 const sharing = "cancello, transaction"
 
+// startCancello starts it in the pool mode that PgBouncer will have.
 func (s *stage) startCancello(ctx context.Context, program string) error {
-	version, err := poolers[0].version(ctx)
-	if err != nil {
-		return err
+	mode := "transaction"
+	if s.prepared {
+		version, err := pgBouncer.version(ctx)
+		if err != nil {
+			return err
+		}
+		mode = s.mode(version)
 	}
-	mode := s.mode(version)
-	if err := s.startCancelloIn(ctx, "cancello", mode, program); err != nil || mode == "transaction" {
-		return err
+	return s.startCancelloIn(ctx, "cancello", mode, program)
+}
+
+// startSharing starts a second Cancello where the first shares no servers. It is the last: the first is to be measured
+// right beside PgBouncer.
+func (s *stage) startSharing(ctx context.Context, program string) error {
+	if s.mode(s.bouncerVersion) == "transaction" {
+		return nil
 	}
 	return s.startCancelloIn(ctx, sharing, "transaction", program)
 }
 
-// mode is the pool mode, which a PgBouncer of that version has, too; empty: there is none.
+// mode is the pool mode that a PgBouncer of that version can have; empty: there is none.
 func (s *stage) mode(version string) string {
 	if s.prepared && version != "" && !sharesStatements(version) {
 		return "session"

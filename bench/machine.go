@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 
@@ -31,6 +33,26 @@ func parseModel(info, otherwise string) string {
 		}
 	}
 	return otherwise
+}
+
+// buildOf is a Cancello's version, and the commit of the working tree, from which it was made in all likelihood; where
+// either can't be told it is left out.
+func buildOf(ctx context.Context, program string) string {
+	version := "of an unknown version"
+	if said, err := exec.CommandContext(ctx, program, "version").Output(); err == nil {
+		if words := strings.Fields(string(said)); len(words) > 1 {
+			version = words[1]
+		}
+	}
+	commit, err := exec.CommandContext(ctx, "git", "rev-parse", "--short=10", "HEAD").Output()
+	if err != nil {
+		return version
+	}
+	at := strings.TrimSpace(string(commit))
+	if exec.CommandContext(ctx, "git", "diff", "--quiet", "HEAD", "--", "*.go").Run() != nil {
+		at += " and changes to it"
+	}
+	return version + " at " + at
 }
 
 // loadAverage is that of the last minute: above the number of cores the machine had other work.

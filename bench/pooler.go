@@ -25,9 +25,11 @@ type unable string
 
 func (u unable) Error() string { return string(u) }
 
+var pgBouncer = pooler{"pgbouncer", "PGBOUNCER", []string{"pgbouncer", "/usr/sbin/pgbouncer"}, pgbouncer, ""}
+
 // poolers are those that are known, in the order of the tables.
 var poolers = []pooler{
-	{"pgbouncer", "PGBOUNCER", []string{"pgbouncer", "/usr/sbin/pgbouncer"}, pgbouncer, ""},
+	pgBouncer,
 	{"pgpool", "PGPOOL", []string{"pgpool", "/usr/sbin/pgpool"}, pgpool, "has a process and a server for each client"},
 	{"odyssey", "ODYSSEY", []string{"odyssey", "/usr/sbin/odyssey"}, odyssey, "logs neither sessions nor queries nor statistics"},
 	{"pgagroal", "PGAGROAL", []string{"pgagroal", "/usr/sbin/pgagroal"}, pgagroal, "leases a server for as long as its client stays, has one for each client, and logs nothing below a warning"},
@@ -114,8 +116,8 @@ func (s *stage) start(ctx context.Context, p pooler) error {
 
 // startPgBouncer starts it if it is here.
 func (s *stage) startPgBouncer(ctx context.Context) error {
-	err := s.start(ctx, poolers[0])
-	s.bouncerVersion = s.versions[poolers[0].name]
+	err := s.start(ctx, pgBouncer)
+	s.bouncerVersion = s.versions[pgBouncer.name]
 	return err
 }
 

@@ -21,6 +21,7 @@ type result struct {
 	LoadAfter    string            `json:"load_after"`
 	Go           string            `json:"go"`
 	PostgreSQL   string            `json:"postgresql"`
+	Cancello     string            `json:"cancello"`
 	Versions     map[string]string `json:"versions"` // of the poolers
 	PoolSize     int               `json:"pool_size"`
 	Pairs        int               `json:"pairs"`
@@ -149,7 +150,7 @@ func (r *result) rowsFor(part, trial string) []line {
 
 // heading says what was measured, where.
 func (r *result) heading() []string {
-	who := []string{"PostgreSQL " + r.PostgreSQL}
+	who := []string{"Cancello " + r.Cancello, "PostgreSQL " + r.PostgreSQL}
 	var notes []string
 	for _, p := range poolers {
 		if v := r.Versions[p.name]; v != "" {
@@ -226,11 +227,11 @@ type verdict struct{ what, bound, figure, word string }
 func (r *result) verdicts() []verdict {
 	var all []verdict
 	for _, g := range goals() {
-		s, ok := r.spread(g.part, g.trial, "cancello", g.column)
+		s, ok := r.spread(g.part, g.trial, g.of, g.column)
 		against := ""
 		switch {
 		case g.to == "pgbouncer":
-			s, ok = r.ratio(g.part, g.trial, "cancello", g.to, g.column)
+			s, ok = r.ratio(g.part, g.trial, g.of, g.to, g.column)
 			against = ", to PgBouncer's"
 		case g.to != "":
 			s, ok = r.ratioOfTrials(g.part, g.trial, g.to, g.column)
@@ -239,6 +240,12 @@ func (r *result) verdicts() []verdict {
 		v := verdict{what: g.trial + ": " + titleOf(g.column) + against, figure: "not measured"}
 		if g.part == "tls" || g.part == "idle-tls" {
 			v.what = "TLS, " + v.what
+		}
+		if g.of == sharing {
+			if !ok {
+				continue // PgBouncer shares, too
+			}
+			v.what = strings.TrimPrefix(sharing, "cancello, ") + " mode, " + v.what
 		}
 		bound, met := fmt.Sprintf("at most %g", g.most), s.median <= g.most
 		if g.least > 0 {

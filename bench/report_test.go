@@ -60,15 +60,21 @@ func TestVerdicts(t *testing.T) {
 	for round := range 3 {
 		r.Measurements = append(r.Measurements,
 			measurement{"crowd", "simple, 50 clients", "cancello", round, figures{"rate": 100}},
-			measurement{"crowd", "simple, 2000 clients", "cancello", round, figures{"rate": 95}})
+			measurement{"crowd", "simple, 2000 clients", "cancello", round, figures{"rate": 95}},
+			measurement{"prepared", "prepared, 50 clients", "pgbouncer", round, figures{"cpu": 10}},
+			measurement{"prepared", "prepared, 50 clients", "cancello", round, figures{"cpu": 9}},
+			measurement{"prepared", "prepared, 50 clients", sharing, round, figures{"cpu": 11}})
 	}
 	words := map[string]string{}
 	for _, v := range r.verdicts() {
 		words[v.what] = v.figure + " " + v.word
 	}
 	for what, want := range map[string]string{
-		"simple, 10 clients: CPU us/query, to PgBouncer's":       "1.50 (1.50-1.50) not reached",
-		"simple, 2000 clients: queries/s, to that of 50 clients": "0.95 (0.95-0.95) reached",
+		"simple, 10 clients: CPU us/query, to PgBouncer's":                     "1.50 (1.50-1.50) not reached",
+		"simple, 2000 clients: queries/s, to that of 50 clients":               "0.95 (0.95-0.95) reached",
+		"prepared, 50 clients: CPU us/query, to PgBouncer's":                   "0.90 (0.90-0.90) reached",
+		"transaction mode, prepared, 50 clients: CPU us/query, to PgBouncer's": "1.10 (1.10-1.10) not reached",
+		"transaction mode, prepared, 10 clients: CPU us/query, to PgBouncer's": "", // nobody was measured
 	} {
 		if words[what] != want {
 			t.Errorf("%s: %q, want %q; there are %v", what, words[what], want, words)
@@ -195,11 +201,11 @@ func TestVersions(t *testing.T) {
 
 func TestFindPooler(t *testing.T) {
 	t.Setenv("PGBOUNCER", "/nowhere/pgbouncer")
-	if found, err := poolers[0].find(); err == nil {
+	if found, err := pgBouncer.find(); err == nil {
 		t.Errorf("one that is not there was found: %s", found)
 	}
 	t.Setenv("PGBOUNCER", "/bin/sh")
-	if found, err := poolers[0].find(); err != nil || found != "/bin/sh" {
+	if found, err := pgBouncer.find(); err != nil || found != "/bin/sh" {
 		t.Errorf("%q, %v", found, err)
 	}
 	if found, err := (pooler{programs: []string{"no-such-pooler"}}).find(); err != nil || found != "" {

@@ -37,14 +37,14 @@ func runPlan(ctx context.Context, p plan, cancello string, install postgres.Inst
 	cluster, err := postgres.New(ctx, postgres.Options{
 		Install: install, Template: true,
 		// Nothing of its own to do while it is measured.
-		Settings: map[string]string{"autovacuum": "off", "max_connections": "800", "checkpoint_timeout": "1h", "max_wal_size": "4GB"},
+		Settings: map[string]string{"autovacuum": "off", "max_connections": "1200", "checkpoint_timeout": "1h", "max_wal_size": "4GB"},
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	r = &result{
-		Began: time.Now().UTC(), Plan: p.name, Machine: machine(), Go: runtime.Version(), PostgreSQL: install.Version,
+		Began: time.Now().UTC(), Plan: p.name, Machine: machine(), Go: runtime.Version(), PostgreSQL: install.Version, Cancello: buildOf(ctx, cancello),
 		Versions: map[string]string{}, LoadBefore: loadAverage(), Pairs: p.pairs, Seconds: p.took.Seconds(), PoolSize: poolSize, plan: p,
 	}
 	b := &bench{plan: p, program: cancello, cluster: cluster, result: r}
@@ -99,9 +99,12 @@ func (b *bench) open(ctx context.Context, p part) (*stage, error) {
 	for _, start := range []func(context.Context) error{
 		func(ctx context.Context) error { return s.startCancello(ctx, b.program) }, s.startPgBouncer, s.startOthers,
 	} {
-		if err == nil && (p.setup.others || !s.compares()) {
+		if err == nil && (p.setup.others || len(s.proxies) < 2) {
 			err = start(ctx)
 		}
+	}
+	if err == nil {
+		err = s.startSharing(ctx, b.program)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -113,11 +116,6 @@ func (b *bench) open(ctx context.Context, p part) (*stage, error) {
 		b.result.leave(p.name, reason)
 	}
 	return s, nil
-}
-
-// compares tells whether there is anybody beside Cancello.
-func (s *stage) compares() bool {
-	return slices.ContainsFunc(s.proxies, func(t target) bool { return t.name != "cancello" && t.name != sharing })
 }
 
 // part measures every trial in every round. Inside a trial one proxy follows the other at once, and the one that begins

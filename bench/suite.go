@@ -1,6 +1,9 @@
 package main
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // part is some trials on one stage.
 type part struct {
@@ -33,8 +36,8 @@ const (
 // common is what most parts ask of the proxies.
 func common(clients int) setup { return setup{pool: poolSize, clients: clients, sslmode: "disable"} }
 
-const preparedNote = "Pools have a server for each client here: PgBouncer before 1.21 shares no named statements, and is in session mode. " +
-	"So is Cancello beside it; \"" + sharing + "\" is a second one, which gives the servers, and with them the statements, to another client after each query."
+const preparedNote = "Pools have a server for each client here. PgBouncer before 1.21 shares no named statements, and is in session mode: so is Cancello beside it, then, " +
+	"and \"" + sharing + "\" is a second one, which gives its servers, and with them the statements, to another client after each query."
 
 // partQueries and its like are the parts that the plans are made of.
 func partQueries(s *script, clients ...int) part {
@@ -151,6 +154,7 @@ func quickPlan() plan {
 
 // goal is a bound on what was measured.
 type goal struct {
+	of          string // the target; empty: cancello
 	part, trial string
 	column      string
 	to          string // what the figure is divided by: another target's, or empty: nothing
@@ -160,11 +164,21 @@ type goal struct {
 // goals are what Cancello is to reach, each as the median of the pairs' ratios to PgBouncer, or as a figure of its own.
 func goals() []goal {
 	var all []goal
-	add := func(g goal) { all = append(all, g) }
-	for _, s := range []string{"simple", "prepared"} {
-		add(goal{part: s, trial: s + ", 10 clients", column: "cpu", to: "pgbouncer", most: 1.1})
-		add(goal{part: s, trial: s + ", 50 clients", column: "cpu", to: "pgbouncer", most: 0.95})
-		add(goal{part: s, trial: s + ", 200 clients", column: "cpu", to: "pgbouncer", most: 0.95})
+	add := func(g goal) {
+		if g.of == "" {
+			g.of = "cancello"
+		}
+		all = append(all, g)
+	}
+	for _, g := range []goal{{of: "cancello", part: "simple"}, {of: "cancello", part: "prepared"}, {of: sharing, part: "prepared"}} {
+		g.column, g.to = "cpu", "pgbouncer"
+		for _, n := range []int{10, 50, 200} {
+			g.trial, g.most = fmt.Sprintf("%s, %d clients", g.part, n), 0.95
+			if n == 10 {
+				g.most = 1.1
+			}
+			add(g)
+		}
 	}
 	for _, n := range []string{"10", "50", "200"} {
 		add(goal{part: "tls", trial: "simple, " + n + " clients", column: "cpu", to: "pgbouncer", most: 1.0})
