@@ -108,6 +108,9 @@ func (l *Loop) noteWait(i uint32) {
 // answerWaits calls those who wait for what has become ready.
 func (l *Loop) answerWaits() {
 	w := &l.waits
+	if len(w.due) > 0 {
+		l.stream.interrupt()
+	}
 	for n := 0; n < len(w.due); n++ {
 		if w.all[w.due[n]].ready { // not forgotten meanwhile
 			l.answer(w.due[n], true)

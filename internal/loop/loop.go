@@ -108,7 +108,8 @@ func (l *Loop) Run(h Handler) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	l.h, l.thread = h, unix.Gettid()
-	wakeOnTime()
+	punctual(true)
+	defer punctual(false)
 	defer l.shut()
 	for {
 		n, err := l.wait()
@@ -156,7 +157,7 @@ func (l *Loop) Wake(at time.Duration) {
 // nothing, and a wait costs no more than it (see doze), there is none.
 func (l *Loop) wait() (int, error) {
 	busy := len(l.ready) > 0 || l.mail.full()
-	if !busy {
+	if !busy && l.keeps { // on a processor that others need there is no sleeping
 		l.stream.rest()
 	}
 	n, err := 0, error(nil)
@@ -228,6 +229,7 @@ func (l *Loop) runPosted() (stopped bool) {
 	if !l.mail.full() {
 		return false
 	}
+	l.stream.interrupt()
 	fs, stopped := l.mail.take()
 	for i, f := range fs {
 		fs[i] = nil

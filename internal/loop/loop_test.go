@@ -492,8 +492,8 @@ func TestEachReadableHasItsTurn(t *testing.T) {
 
 func TestManyPiecesKeepOrder(t *testing.T) {
 	for _, c := range []struct{ pieces, size, kept int }{
-		{2, joined + 1, 4}, {maxPieces / 2, joined + 1, maxPieces}, {maxPieces/2 + 1, joined + 1, maxPieces + 2}, {500, joined + 1, 1000},
-		{500, joined, 2}, {500, 1, 2}, // behind the first copy all is one
+		{2, joinable + 1, 4}, {maxPieces / 2, joinable + 1, maxPieces}, {maxPieces/2 + 1, joinable + 1, maxPieces + 2}, {500, joinable + 1, 1000},
+		{500, joinable, 2}, {500, 1, 2}, // behind the first copy all is one
 	} {
 		w := newWorld(t)
 		h := &hooks{}

@@ -2,20 +2,18 @@ package loop
 
 import (
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"cancello/internal/engine"
 )
 
 const (
-	// A read that brought between smallRead and largeRead bytes may be of a stream: a query's answer is smaller, and where more
+	// A read that brought between smallRead and largeRead bytes may be of a stream: most answers are smaller, and where more
 	// comes at once there is nothing to gain.
 	smallRead = 4 << 10
 	largeRead = recvSize / 2
-	// streamRun is how many such reads in a row make a stream.
-	streamRun = 8
+	// streamRun is how many such reads in a row make a stream: of PostgreSQL's pieces a quarter of a megabyte, so that an
+	// answer which ends in a nap has taken some times as long.
+	streamRun = 32
 	// napTime is how long more of a stream is waited for.
 	napTime = 50 * time.Microsecond
 )
@@ -25,34 +23,34 @@ const (
 // waking the receiver, once for each piece. So a loop that has nothing else to do lets some more come first.
 type stream struct {
 	of     engine.Conn
-	run    int           // its small reads in a row, with nothing in between
-	due    bool          // the last turn brought one more
-	napped bool          // the loop has just waited for more
-	nap    func(d int64) // waits for so many nanoseconds; tests count
+	run    int                   // its small reads in a row, with nothing in between
+	due    bool                  // the last turn brought one more
+	napped bool                  // the loop has just waited for more
+	nap    func(d time.Duration) // tests count
 }
 
-// follow notes that a turn brought n bytes of c, and of others if it is not alone.
+// follow notes that a turn brought n bytes of c, and of others if it is not alone. None: of a record that is not whole yet.
 func (s *stream) follow(c engine.Conn, n int, alone bool) {
-	switch {
-	case !alone, n < smallRead:
-		*s = stream{nap: s.nap}
-		return
-	case c != s.of:
-		*s = stream{nap: s.nap, of: c}
-	}
-	if s.due = false; n >= largeRead {
+	if s.due = false; n == 0 && alone && c == s.of {
 		return
 	}
-	if s.run++; s.run > streamRun {
-		s.due = true
+	if !alone || n < smallRead || c != s.of {
+		s.interrupt()
+	}
+	if s.of = c; alone && n >= smallRead && n < largeRead {
+		s.run++
+		s.due = s.run >= streamRun
 	}
 }
+
+// interrupt says that there was something else to do.
+func (s *stream) interrupt() { s.run, s.due = 0, false }
 
 // rest lets more come of a stream.
 func (s *stream) rest() {
 	if s.napped = s.due; s.napped {
 		s.due = false
-		s.nap(int64(napTime))
+		s.nap(napTime)
 	}
 }
 
@@ -62,12 +60,3 @@ func (s *stream) missed() {
 		s.napped, s.run = false, 0
 	}
 }
-
-// nap blocks the thread, without a word to the scheduler: that would take longer. A signal ends it.
-func nap(d int64) {
-	ts := unix.NsecToTimespec(d)
-	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
-}
-
-// wakeOnTime has the thread's short waits end when they should, instead of up to 50 us later.
-func wakeOnTime() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }

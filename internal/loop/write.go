@@ -10,7 +10,7 @@ import (
 
 const (
 	maxPieces  = 64       // more pieces than this are joined by copying
-	joined     = 1 << 10  // what is lent and no longer than this is copied behind a copy: writev costs more than that
+	joinable   = 1 << 10  // what is lent and no longer than this is copied behind a copy: writev costs more than that
 	keepBlocks = 32       // queue blocks kept for reuse
 	blockSize  = 16 << 10 // the size a queue starts with
 	keepBlock  = 256 << 10
@@ -56,7 +56,7 @@ func (l *Loop) Forward(to engine.Conn, b engine.Buf, from, n int) {
 			last.lent = last.lent[:m+n]
 			return
 		}
-		if n <= joined && o.extend(last, p) {
+		if n <= joinable && o.extend(last, p) {
 			return
 		}
 	}
