@@ -67,7 +67,7 @@ func (s *Socket) Close() error {
 		return net.ErrClosed
 	}
 	if a, ok := s.addr.(*net.UnixAddr); ok && s.unlink && a.Name != "" && a.Name[0] != '@' {
-		_ = os.Remove(a.Name) // somebody may have done so before
+		_ = unix.Unlink(a.Name) // somebody may have done so before
 	}
 	fd := s.fd
 	s.fd = -1

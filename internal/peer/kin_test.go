@@ -152,10 +152,14 @@ func TestReloadKeepsDialing(t *testing.T) {
 	before := sessions(a)
 	a.peers(p)
 	w.cut()
-	for { // nobody is told of an end that was mended before it was noted
-		if now := sessions(a); len(now) == 1 && !slices.Contains(before, now[0]) {
+	for deadline := time.Now().Add(patience); ; { // nobody is told of an end that was mended before it was noted
+		now := sessions(a)
+		if len(now) == 1 && !slices.Contains(before, now[0]) {
 			return
 		}
-		time.Sleep(time.Millisecond) // sleeps: between two looks; the test's own limit ends it
+		if time.Now().After(deadline) {
+			t.Fatalf("there is no new link: %d sessions, %d before", len(now), len(before))
+		}
+		time.Sleep(time.Millisecond) // sleeps: between two looks
 	}
 }

@@ -1,7 +1,7 @@
 // Package proxy is everything between the network and the engine that may block: listening, startup packets,
 // authentication, dialing and logging in to servers, carrying cancels. It implements engine.Outside over a loop.
 //
-// Role: a driver. It may import loop, and of the pure packages engine, auth, config, event, key, sqlstate and wire.
+// Role: a driver. It may import loop and listen, and of the pure packages engine, auth, config, event, key, sqlstate and wire.
 //
 // Two worlds. The loop's goroutine runs the engine, and what it owns is grouped in the field own: touched there
 // and nowhere else, so without a lock. Everything slow is a goroutine per connection on net.Conn with deadlines,

@@ -7,7 +7,7 @@
 // it gave out, and where its own predecessors are. Both speak in packets (packet.go). What a process is given, by its
 // predecessor or by systemd, waits in Sockets until its configuration asks for it (sockets.go).
 //
-// It may import x/sys/unix and go-systemd's activation, and nothing of the house.
+// It may import x/sys/unix and go-systemd's activation, and of the house listen alone.
 //
 // Invariants: whichever of the two has taken the baton (baton.go) is in service, and no other. Until the new process says
 // that it serves, the old one can go on as if nothing had been: it has closed nothing, and does go on if the new one ends.

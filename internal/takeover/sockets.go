@@ -248,7 +248,9 @@ func likeListener(l, nc syscall.Conn) {
 	} {
 		var value int
 		var failed error
-		from.Control(func(fd uintptr) { value, failed = unix.GetsockoptInt(int(fd), o.level, o.name) })
+		if from.Control(func(fd uintptr) { value, failed = unix.GetsockoptInt(int(fd), o.level, o.name) }) != nil {
+			return // it is closed
+		}
 		if failed == nil {
 			to.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), o.level, o.name, value) })
 		}

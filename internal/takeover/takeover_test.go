@@ -288,6 +288,7 @@ func TestTakeover(t *testing.T) {
 		if a.ln != mine {
 			t.Error("it did not come with its listener")
 		}
+		keptAlikeAlive(t, tcp, a.nc)
 		if _, err := client.Write([]byte("word")); err != nil {
 			t.Fatal(err)
 		}
@@ -473,7 +474,13 @@ func TestKeepAliveAsOpenedHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	from, to := descriptorsOf(t, opened)[0], descriptorsOf(t, nc)[0]
+	keptAlikeAlive(t, opened, nc)
+}
+
+// keptAlikeAlive has a connection be kept alive as its listener says, not as package net would.
+func keptAlikeAlive(t *testing.T, ln net.Listener, nc net.Conn) {
+	t.Helper()
+	from, to := descriptorsOf(t, ln)[0], descriptorsOf(t, nc)[0]
 	for _, o := range [][2]int{{unix.SOL_SOCKET, unix.SO_KEEPALIVE}, {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE}, {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL}} {
 		want, err := unix.GetsockoptInt(from, o[0], o[1])
 		if err != nil {
