@@ -47,9 +47,9 @@ PGPASSWORD or a passfile. An upstream takes the place of the file's entry of tha
 SIGTERM (or Ctrl-C) drains: new clients are turned away, running work is finished, cancels are still carried. A second
 one stops at once.
 
---takeover takes the place of the process that runs at takeover_socket, and no connection is lost: its listening sockets
-come over when nothing can fail any more, it drains, and cancels reach its clients all the same. SIGUSR2 has the running
-process start its successor itself, from the program that lies where it was started from.
+--takeover takes the place of the process that runs at takeover_socket, without a connection refused or a cancel lost: its
+listening sockets come over when nothing can fail any more, it drains, and cancels reach its clients all the same. SIGUSR2
+has the running process start its successor itself, from the program that lies where it was started from.
 
 ` + settingsHelp(),
 		Example: `  cancello serve cancello.toml

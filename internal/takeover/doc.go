@@ -1,4 +1,4 @@
-// Package takeover has a new process take the place of a running one, without a connection lost: the listening sockets
+// Package takeover has a new process take the place of a running one, without a connection refused: the listening sockets
 // go over with their queues, and the two know of each other until the old one's last client has left.
 //
 // Role: a driver. Each process has a socket of its own beside takeover_socket, which is a symbolic link to that of the
