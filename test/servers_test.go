@@ -67,7 +67,7 @@ func serversTable() string {
 	b.WriteString(`## Servers
 
 What servers send to cancel with, and what Cancello does where they are its upstream. **tried**: a test runs the server itself,
-each time; **read**: from what is public of it, and nobody here has run it. ` + "`cancello check`" + ` finds out what a server really does.
+each time; **read**: from what is public of it, not tried behind Cancello. ` + "`cancello check`" + ` finds out what a server really does.
 
 | server | key | a CancelRequest there | what Cancello does | |
 |---|---|---|---|---|
