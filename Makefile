@@ -87,7 +87,7 @@ others: ## look at PgBouncer, Pgpool-II, PGlite and psql-wire with `cancello che
 	@scripts/check-others
 
 .PHONY: pg
-pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer, chromium: installs what is missing
+pg: ## PostgreSQL 15 and 18, psql, pgbench, pgbouncer, haproxy, valgrind, chromium: installs what is missing
 	@scripts/install-debian
 	@scripts/fetch-postgres
 
