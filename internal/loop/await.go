@@ -28,15 +28,16 @@ type wait struct {
 	stays bool // f is due again and again
 }
 
-// waits are the descriptors that are awaited. They are few and each is awaited for a moment, so that their deadlines
-// need no order.
+// waits are the descriptors that are awaited. There may be a thousand and more: whoever connects and says nothing waits
+// here. Hardly any stays until its deadline, so these are in no order, and to come and go costs nothing for it. All are
+// looked at when the next deadline is due, at most once for each.
 type waits struct {
 	all  []wait
 	free []uint32      // places in all that are not armed
 	of   []uint32      // by descriptor: its place, and one more; 0: it is not awaited
 	due  []uint32      // ready, in the order the kernel told it
 	n    int           // armed
-	next time.Duration // no deadline is before this; meaningful while n > 0
+	next time.Duration // no deadline is before this, perhaps that of one that has gone; meaningful while n > 0
 }
 
 // Await calls f once, on the loop and never inside this call: when fd is ready, or at the given time, if it is not ready
