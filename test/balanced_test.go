@@ -76,19 +76,26 @@ type balanced struct {
 	a    *fake.Authority
 	stop chan struct{}
 
-	// quiet is held for reading while a cancel is under way: one in a process that is killed is lost, and no node can help it.
+	// quiet is held for reading while a cancel for a client of node 3 is under way: when that is killed, no node can help it.
 	quiet   sync.RWMutex
 	leaving [4]atomic.Bool // by node: it may lose its clients
-	killed  atomic.Int64   // how often node 3 was
-	born    sync.Map       // by rider: how often that had been when it logged in
+	killed  atomic.Int64   // one more before node 3 is killed, and one more when it is gone
+	born    sync.Map       // by rider: what that was when it logged in
 	repeats atomic.Int64   // cancels sent again, since the query went on
 	cancels []atomic.Int64 // that ended what they were meant for, by client
 	failed  atomic.Bool    // a client has
 	lost    []error        // by client
 }
 
-// maxRepeats is how many cancels may have to be sent again, of some hundreds; usually none has.
-const maxRepeats = 5
+// staysFor is how many of its queries a client has cancelled before it logs in anew, so that a new process gets some.
+const staysFor = 10
+
+// maxRepeats is how many cancels may have to be sent again, of some hundreds: a machine that stands still for 50 ms can make one
+// idle. On one with four busy loops for its two cores none was, in a dozen runs.
+const maxRepeats = 2
+
+// unlinked is a cancel that a node gave up for lack of a link, which it does after two seconds: 2000 milliseconds or more.
+var unlinked = regexp.MustCompile(`outcome=failed [^\n]* ms=([2-9]|\d\d)\d{3}(\.\d+)? [^\n]*reason="there is no link to node`)
 
 // Wherever a cancel lands behind a balancer, it ends the query that it means at once, and no other: clients in clear and over TLS,
 // of 3.0 and 3.2, and beside them some that nobody cancels; while the secret is changed node by node, one node is killed and
@@ -196,25 +203,24 @@ func (b *balanced) upheavals(t *testing.T) []*gate {
 	}
 
 	b.leaving[3].Store(true)
-	b.quiet.Lock()
-	b.killed.Add(1)
-	k.node[3].killed = true
-	if err := k.node[3].cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	<-k.node[3].done
-	b.quiet.Unlock()
+	b.kill(t)
 	b.goesOn(t)
 
-	b.quiet.Lock() // no link to one that has just been started is there before it is
+	// A cancel that comes to the new process before its links do waits for them, and so does one of its clients elsewhere.
 	b.leaving[3].Store(false)
 	k.auth[3] = fmt.Sprintf("cluster_secret = %q\ncluster_secret_previous = %q", clusterSecret2, clusterSecret) // for the keys that the others gave out before
 	k.start(3, 1, 2)
 	for _, node := range []int{1, 2} {
 		k.node[node].AwaitLog(`(?s)msg="peer not linked: [^\n]* node=3 .*msg="peer linked" node=3 `)
 	}
-	b.quiet.Unlock()
 	b.goesOn(t)
+	for _, line := range []string{
+		`outcome=cancelled [^\n]* remote=\S+\n`,      // its own client's, by itself
+		`outcome=cancelled [^\n]* via=[12]\n`,        // by another node
+		`outcome=forwarded [^\n]* there=cancelled\n`, // another node's client's
+	} {
+		k.node[3].AwaitLog(line)
+	}
 
 	b.leaving[2].Store(true)
 	if err := k.node[2].cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -225,6 +231,32 @@ func (b *balanced) upheavals(t *testing.T) []*gate {
 	return []*gate{k.node[3]}
 }
 
+// kill kills node 3, while no cancel for a client of its is under way.
+func (b *balanced) kill(t *testing.T) {
+	t.Helper()
+	k := b.k
+	b.quiet.Lock() // everybody else's cancels go on
+	for _, node := range []int{1, 2} {
+		until(t, fmt.Sprintf("node %d has the outcome of all that it passed on to node 3", node), func() bool {
+			out := pgtest.PSQL(t, 18, "-X", "-At", "-d", k.node[node].DSN("postgres", "cancello"), "-c", "SHOW PEERS")
+			for line := range strings.Lines(out.Stdout) { // node, ..., under way, in all, failed, by it, error
+				if f := strings.Split(line, "|"); f[0] == "3" && len(f) == 13 {
+					return f[8] == "0"
+				}
+			}
+			return false
+		})
+	}
+	b.killed.Add(1)
+	k.node[3].killed = true
+	if err := k.node[3].cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-k.node[3].done
+	b.killed.Add(1)
+	b.quiet.Unlock()
+}
+
 // judge looks at what the nodes say of it all.
 func (b *balanced) judge(t *testing.T, all []*gate) {
 	t.Helper()
@@ -232,10 +264,12 @@ func (b *balanced) judge(t *testing.T, all []*gate) {
 	for i, g := range all {
 		outcomes, _ := outcomesIn(g.Log())
 		passed += len(regexp.MustCompile(` owner=[123] there=cancelled`).FindAllString(g.Log(), -1))
-		none += outcomes["late"] + outcomes["idle"] + outcomes["finished"]
+		waited := len(unlinked.FindAllString(g.Log(), -1)) // on the slowest of machines, for a process that was just started
+		outcomes["failed"] -= waited
+		none += outcomes["late"] + outcomes["idle"] + outcomes["finished"] + waited
 		for _, name := range []string{"failed", "unknown_key", "forged", "malformed", "throttled", "disconnected"} {
 			if n := outcomes[name]; n > 0 {
-				t.Errorf("process %d: %d cancels were %s", i+1, n, name)
+				t.Errorf("process %d: %d cancels were %s, such as this one: %s", i+1, n, name, regexp.MustCompile(`.*msg=cancel outcome=`+name+` .*`).FindString(g.Log()))
 			}
 		}
 		if strings.Contains(g.Log(), "hunter2") {
@@ -278,6 +312,11 @@ func (b *balanced) client(number int) error {
 			return nil
 		default:
 		}
+		if r != nil && n%staysFor == 0 {
+			_ = r.put(fake.Msg('X'))
+			r.Close()
+			r = nil
+		}
 		if r == nil {
 			var err error
 			if r, err = b.login(number); err != nil {
@@ -317,7 +356,7 @@ func (b *balanced) login(number int) (*rider, error) {
 	return r, err
 }
 
-// dead tells whether the process that r logged in to was killed, or perhaps was.
+// dead tells whether the process that r logged in to was killed, or perhaps was, or is being.
 func (b *balanced) dead(r *rider) bool {
 	born, _ := b.born.Load(r)
 	return owner(r) == 3 && born != b.killed.Load()
@@ -341,12 +380,24 @@ func (b *balanced) cancelOnce(number, n int, r *rider) error {
 	return nil
 }
 
-// untilCancelled cancels r's query, and again every 5 seconds as long as it runs, which is counted.
+// untilCancelled cancels r's query, and again every 5 seconds as long as it runs, which is counted. One that may have been in
+// a process that was killed is sent again at once, which is not.
 func (b *balanced) untilCancelled(encrypted bool, r *rider) error {
 	over, knocked := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for {
+			before := b.killed.Load()
 			err := b.knock(encrypted, r)
+			if before%2 != 0 || b.killed.Load() != before {
+				b.quiet.RLock() // until the process is gone: the next one is not in it as well
+				b.quiet.RUnlock()
+				select {
+				case <-over:
+					err = nil // however that ended
+				default:
+					continue
+				}
+			}
 			select {
 			case <-over:
 			case <-time.After(5 * time.Second):
@@ -374,10 +425,12 @@ func (b *balanced) untilCancelled(encrypted bool, r *rider) error {
 
 // knock sends one CancelRequest, unless who would be meant may be gone.
 func (b *balanced) knock(encrypted bool, r *rider) error {
-	b.quiet.RLock()
-	defer b.quiet.RUnlock()
-	if b.leaving[3].Load() && owner(r) == 3 || b.dead(r) {
-		return nil
+	if owner(r) == 3 {
+		b.quiet.RLock()
+		defer b.quiet.RUnlock()
+		if b.leaving[3].Load() || b.dead(r) {
+			return nil
+		}
 	}
 	c, err := rideBalanced(b.addr, b.a, encrypted)
 	if err != nil {
