@@ -92,7 +92,7 @@ const staysFor = 10
 
 // maxRepeats is how many cancels may have to be sent again, of some hundreds: a machine that stands still for 50 ms can make one
 // idle. On one with four busy loops for its two cores none was, in a dozen runs.
-const maxRepeats = 2
+const maxRepeats = 5
 
 // unlinked is a cancel that a node gave up for lack of a link, which it does after two seconds: 2000 milliseconds or more.
 var unlinked = regexp.MustCompile(`outcome=failed [^\n]* ms=([2-9]|\d\d)\d{3}(\.\d+)? [^\n]*reason="there is no link to node`)
@@ -380,6 +380,19 @@ func (b *balanced) cancelOnce(number, n int, r *rider) error {
 	return nil
 }
 
+// settled waits until a process that is being killed is gone, so that the next cancel is not in it as well, and tells whether
+// the query is over by then.
+func (b *balanced) settled(over <-chan struct{}) bool {
+	b.quiet.RLock()
+	defer b.quiet.RUnlock()
+	select {
+	case <-over:
+		return true
+	default:
+		return false
+	}
+}
+
 // untilCancelled cancels r's query, and again every 5 seconds as long as it runs, which is counted. One that may have been in
 // a process that was killed is sent again at once, which is not.
 func (b *balanced) untilCancelled(encrypted bool, r *rider) error {
@@ -389,14 +402,10 @@ func (b *balanced) untilCancelled(encrypted bool, r *rider) error {
 			before := b.killed.Load()
 			err := b.knock(encrypted, r)
 			if before%2 != 0 || b.killed.Load() != before {
-				b.quiet.RLock() // until the process is gone: the next one is not in it as well
-				b.quiet.RUnlock()
-				select {
-				case <-over:
-					err = nil // however that ended
-				default:
+				if !b.settled(over) {
 					continue
 				}
+				err = nil // however that ended
 			}
 			select {
 			case <-over:
