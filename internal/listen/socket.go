@@ -43,6 +43,7 @@ func Detach(ln net.Listener, owned bool) net.Listener {
 		u.SetUnlinkOnClose(false)
 	}
 	ln.Close() // its number is free again; the socket is that of fd, too
+	bound(fd)
 	return &Socket{addr: ln.Addr(), fd: fd, unlink: owned}
 }
 

@@ -124,6 +124,37 @@ func TestFileOfASocket(t *testing.T) {
 	}
 }
 
+// Somebody else who has the socket may have it block: whoever accepts there waits for a moment at most.
+func TestMadeToBlock(t *testing.T) {
+	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
+		c := net.ListenConfig{}
+		c.SetMultipathTCP(false)
+		ln, err := c.Listen(t.Context(), network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := Detach(ln, true).(*Socket)
+		defer s.Close()
+		fd := descriptor(t, s)
+		if err := unix.SetNonblock(fd, false); err != nil {
+			t.Fatal(err)
+		}
+		accepted := make(chan error, 1)
+		go func() {
+			_, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
+			accepted <- err
+		}()
+		select {
+		case err := <-accepted:
+			if err != unix.EAGAIN {
+				t.Errorf("%s: %v", network, err)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s: it waits for somebody", network)
+		}
+	}
+}
+
 func TestClosedTwice(t *testing.T) {
 	s := opened(t, "tcp", "127.0.0.1:0", true)
 	if err := s.Close(); err != nil {

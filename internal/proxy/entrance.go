@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"cancello/internal/config"
+	"cancello/internal/listen"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,7 @@ type entrance struct {
 func newEntrance(ln net.Listener, l config.Listener) *entrance {
 	fd := number(ln)
 	return &entrance{Listener: ln, fd: fd, place: l, next: func() (int, unix.Sockaddr, error) {
+		listen.Unblock(fd)
 		return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 	}}
 }

@@ -69,6 +69,20 @@ func TestSeveralListeners(t *testing.T) {
 	}
 }
 
+// Another process that has the socket, too, may have it block: the loop goes on.
+func TestMadeToBlock(t *testing.T) {
+	w := start(t, newScript())
+	for range 20 {
+		for _, ln := range w.Listeners() {
+			if err := unix.SetNonblock(number(ln), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fake.Dial(t, w.addr()).Login(fake.V30, "user", "u")
+		w.onLoop(func(time.Duration) {})
+	}
+}
+
 // openFiles counts this process's descriptors.
 func openFiles(t *testing.T) int {
 	t.Helper()

@@ -87,6 +87,9 @@ func listener(f *os.File) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c, ok := ln.(syscall.Conn); ok {
+		listen.Bounded(c)
+	}
 	switch l := ln.(type) {
 	case *net.TCPListener:
 		return &tcpListener{TCPListener: l}, nil
@@ -224,6 +227,9 @@ type tcpListener struct{ *net.TCPListener }
 
 // Accept gives a connection that has what the socket says of keep-alive.
 func (l *tcpListener) Accept() (net.Conn, error) {
+	if raw, err := l.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { listen.Unblock(int(fd)) }) // closed: AcceptTCP says so
+	}
 	nc, err := l.AcceptTCP()
 	if err != nil {
 		return nil, err

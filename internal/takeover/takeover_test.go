@@ -492,6 +492,37 @@ func keptAlikeAlive(t *testing.T, ln net.Listener, nc net.Conn) {
 	}
 }
 
+// A socket of systemd's is made to block when that starts another process: whoever accepts there can still stop.
+func TestMadeToBlock(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		address := map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")}[network]
+		opened := listenOn(t, network, address)
+		fd, err := duplicate(opened.(syscall.Conn))
+		must(t, err)
+		f := os.NewFile(uintptr(fd), "x")
+		defer f.Close()
+		inherited, err := listener(f)
+		must(t, err)
+		must(t, unix.SetNonblock(descriptorsOf(t, opened)[0], false))
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				if _, err := inherited.Accept(); err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(50 * time.Millisecond) // sleeps: so that Accept has begun, mostly
+		go inherited.Close()
+		select {
+		case <-over:
+		case <-time.After(patience):
+			t.Fatalf("%s: it can't be closed", network)
+		}
+	}
+}
+
 func descriptorsOf(t *testing.T, list ...any) (fds []int) {
 	t.Helper()
 	for _, l := range list {
