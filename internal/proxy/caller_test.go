@@ -82,6 +82,7 @@ func TestCallersMakeRoom(t *testing.T) {
 	knocking := fake.Dial(t, w.addr())
 	knocking.Put(sslRequest)
 	knocking.Byte()
+	w.onLoop(func(time.Duration) {}) // it is in the lobby once the turn is over that answered it
 	w.lobby.makeRoom(10)
 	knocking.WantError("53300")
 	knocking.WantEOF()
