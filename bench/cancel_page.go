@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -16,17 +14,9 @@ func (r *cancelResult) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	files := map[string]string{"cancel.json": string(text) + "\n", "cancel.md": r.page()}
 	maps.Copy(files, r.plots())
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeFolder(dir, files)
 }
 
 // page is the result for people, in Markdown.
@@ -38,9 +28,6 @@ func (r *cancelResult) page() string {
 	}
 	b.WriteString("- every figure: [cancel.json](cancel.json)\n\n" + r.legend())
 	for _, s := range r.sections() {
-		if len(r.figures(s.part, s.base)) == 0 {
-			continue
-		}
 		titles := s.titles()
 		fmt.Fprintf(&b, "\n## %s%s\n\n| | %s |\n|---|%s\n", strings.ToUpper(s.title[:1]), s.title[1:], strings.Join(titles, " | "), strings.Repeat("---|", len(titles)))
 		for _, l := range r.lines(s) {
@@ -72,10 +59,10 @@ func (r *cancelResult) plots() map[string]string {
 		var groups []group
 		var legend []string
 		for _, s := range r.sections() {
-			targets := r.targets(s)
-			if len(targets) == 0 || !slices.Contains(p.parts, s.part) {
+			if !slices.Contains(p.parts, s.part) {
 				continue
 			}
+			targets := r.targets(s)
 			g := group{name: s.part}
 			for _, name := range targets {
 				g.bars = append(g.bars, bar{name, spreadOf(valuesOf(r.figures(s.part, name), s.columns[0]))})

@@ -72,12 +72,13 @@ type section struct {
 	columns           []cancelColumn
 }
 
+// sections are the parts that were asked for.
 func (r *cancelResult) sections() []section {
 	latency := []cancelColumn{
 		{"p50 us", func(f cancelFigure) float64 { return f.P50 }, 0},
 		{"p99 us", func(f cancelFigure) float64 { return f.P99 }, 0},
 	}
-	return []section{
+	all := []section{
 		{partOf(inClear), fmt.Sprintf("one at a time, in clear, %d in a round", r.Plan.Each), "direct", latency},
 		{partOf(withTLS), fmt.Sprintf("one at a time, TLS, %d in a round", r.Plan.Each), "direct", latency},
 		{partCrowd, fmt.Sprintf("%d at once", r.Plan.Crowd), "direct", []cancelColumn{
@@ -88,6 +89,7 @@ func (r *cancelResult) sections() []section {
 			{"requests/s", func(f cancelFigure) float64 { return f.Rate }, 0},
 		}},
 	}
+	return slices.DeleteFunc(all, func(s section) bool { return len(r.figures(s.part, s.base)) == 0 })
 }
 
 const (
@@ -127,9 +129,6 @@ func (r *cancelResult) table() string {
 	var out strings.Builder
 	out.WriteString("\nCancels. " + strings.Join(r.heading(), "\n") + "\n")
 	for _, s := range r.sections() {
-		if len(r.figures(s.part, s.base)) == 0 {
-			continue // it was not asked for
-		}
 		lines := append([]line{{name: s.title, cells: s.titles()}}, r.lines(s)...)
 		for i, l := range lines {
 			if i == 0 {

@@ -47,15 +47,20 @@ func (r *result) leave(part, reason string) {
 
 // write puts everything into a folder: all measurements, a page for people, and its plots.
 func (r *result) write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
 	files := map[string]string{r.Plan + ".json": string(text) + "\n", r.Plan + ".md": r.page()}
 	maps.Copy(files, r.plots())
+	return writeFolder(dir, files)
+}
+
+// writeFolder makes a folder and writes files into it, by their names.
+func writeFolder(dir string, files map[string]string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
