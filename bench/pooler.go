@@ -89,7 +89,7 @@ func (s *stage) start(ctx context.Context, p pooler) error {
 		s.absent = append(s.absent, fmt.Sprintf("%s: it is not here (put it on PATH, or set %s)", p.name, p.variable))
 		return nil
 	}
-	version, err := p.version(ctx)
+	version, err := versionOf(ctx, program)
 	if err != nil {
 		return err
 	}

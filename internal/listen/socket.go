@@ -31,20 +31,34 @@ func Detach(ln net.Listener, owned bool) net.Listener {
 	if !ok {
 		return ln
 	}
-	raw, err := c.SyscallConn()
+	fd, err := Duplicate(c)
 	if err != nil {
 		return ln
 	}
-	fd := -1
-	if e := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); e != nil || err != nil {
-		return ln
-	}
-	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false)
-	}
+	Unlink(ln, false)
 	ln.Close() // its number is free again; the socket is that of fd, too
 	bound(fd)
 	return &Socket{addr: ln.Addr(), fd: fd, unlink: owned}
+}
+
+// Duplicate gives another descriptor of what c has, still non-blocking: File().Fd() could make both of them block.
+func Duplicate(c syscall.Conn) (fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd = -1
+	if e := raw.Control(func(orig uintptr) { fd, err = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+		return -1, e
+	}
+	return fd, err
+}
+
+// Unlink says whether the file of a Unix socket goes with ln when that is closed; others have none.
+func Unlink(ln net.Listener, goes bool) {
+	if l, ok := ln.(interface{ SetUnlinkOnClose(bool) }); ok {
+		l.SetUnlinkOnClose(goes)
+	}
 }
 
 // Accept fails: connections are for who has the descriptor.

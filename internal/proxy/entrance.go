@@ -66,7 +66,7 @@ func (p *Proxy) shutEntrances() {
 func (p *Proxy) Yield(taken func(net.Listener) bool, pass func(net.Listener, net.Conn) bool) {
 	for _, e := range p.entrances {
 		if taken(e.Listener) {
-			stay(e.Listener)
+			listen.Unlink(e.Listener, false) // its file is the other process's by now
 		}
 		e.Close()
 	}

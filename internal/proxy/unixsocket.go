@@ -31,19 +31,12 @@ func (p *Proxy) listen(l config.Listener) (net.Listener, error) {
 	}
 	if l.Network == "unix" && !kept {
 		if err := permit(l.Address, c); err != nil {
-			stay(ln)
+			listen.Unlink(ln, false)
 			ln.Close()
 			return nil, err
 		}
 	}
 	return ln, nil
-}
-
-// stay has a Unix socket's file remain when ln is closed here: it is another process's by now, or still.
-func stay(ln net.Listener) {
-	if l, ok := ln.(interface{ SetUnlinkOnClose(bool) }); ok {
-		l.SetUnlinkOnClose(false)
-	}
 }
 
 // open listens on one place. The error is for people.

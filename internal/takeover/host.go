@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cancello/internal/listen"
 )
 
 // Host is the process that others may take over from. Its methods are called from goroutines of a Place.
@@ -139,7 +141,7 @@ func (p *Place) claimed(c *net.UnixConn, who Identity, ended <-chan struct{}) {
 	p.move(asked, gone)
 	p.log.Info("takeover: another process is in service now; draining", "process", who.PID)
 	p.host.Yield(who, taken, func(socket int, nc syscall.Conn) bool {
-		fd, err := duplicate(nc)
+		fd, err := listen.Duplicate(nc)
 		if err != nil {
 			return false
 		}
@@ -167,7 +169,7 @@ func (p *Place) untilReady(c *net.UnixConn, who Identity, b *baton, ended <-chan
 		}
 	}()
 	for _, s := range append(slices.Clip(sockets), b.f) {
-		fd, err := duplicate(s)
+		fd, err := listen.Duplicate(s)
 		if err != nil {
 			_ = write(c, packet{Kind: refuse, Reason: "its sockets cannot be passed on: " + err.Error()})
 			return nil, err

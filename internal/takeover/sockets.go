@@ -132,9 +132,7 @@ func (s *Sockets) Take(role, said, network, address string) (ln net.Listener, ke
 // they are still their former owner's.
 func (s *Sockets) Own() {
 	for _, g := range s.asked {
-		if l, ok := g.ln.(interface{ SetUnlinkOnClose(bool) }); ok {
-			l.SetUnlinkOnClose(!g.Kept)
-		}
+		listen.Unlink(g.ln, !g.Kept)
 	}
 }
 

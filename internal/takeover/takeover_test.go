@@ -453,7 +453,7 @@ func TestKeepAliveAsOpenedHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer opened.Close()
-	fd, err := duplicate(opened.(syscall.Conn))
+	fd, err := listen.Duplicate(opened.(syscall.Conn))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,7 +497,7 @@ func TestMadeToBlock(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		address := map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")}[network]
 		opened := listenOn(t, network, address)
-		fd, err := duplicate(opened.(syscall.Conn))
+		fd, err := listen.Duplicate(opened.(syscall.Conn))
 		must(t, err)
 		f := os.NewFile(uintptr(fd), "x")
 		defer f.Close()
