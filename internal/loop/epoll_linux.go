@@ -98,7 +98,7 @@ func (e *epoll) event(i int) (engine.Conn, uint32) {
 // silence takes the ring off the bell.
 func (e *epoll) silence() {
 	var count [8]byte
-	_, _ = readFD(e.bell, count[:])
+	_, _ = unix.Read(e.bell, count[:])
 }
 
 // ringBell interrupts a wait. It can fail only when the bell has been rung four billion times unheard.
@@ -109,7 +109,7 @@ func ringBell(bell int) {
 
 func readFD(fd int, p []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil

@@ -9,43 +9,63 @@ import (
 	"cancello/internal/event"
 )
 
-// writeLine words one event. Fields that are empty are left out, so that a line says only what is known.
-func writeLine(log *slog.Logger, e event.Event) {
+// line is an event and when it happened: it is written some time later.
+type line struct {
+	at time.Time
+	event.Event
+}
+
+// write hands the line to log's handler, without the place in the source that a call of log would look up for it.
+func (l line) write(log *slog.Logger) {
+	level, text, fields := worded(l.Event)
+	h, ctx := log.Handler(), context.Background()
+	if !h.Enabled(ctx, level) {
+		return
+	}
+	r := slog.NewRecord(l.at, level, text, 0)
+	r.Add(fields...)
+	_ = h.Handle(ctx, r) // whoever writes the log can't be told so in the log
+}
+
+// worded is what a line says. Fields that are empty are left out, so that it says only what is known.
+func worded(e event.Event) (level slog.Level, text string, fields []any) {
+	info := func(text string, fields ...any) (slog.Level, string, []any) { return slog.LevelInfo, text, fields }
+	warn := func(text string, fields ...any) (slog.Level, string, []any) { return slog.LevelWarn, text, fields }
 	switch e := e.(type) {
 	case event.CancelSettled:
-		log.Log(context.Background(), cancelLevel(e.Outcome), "cancel", cancelFields(e)...)
+		return cancelLevel(e.Outcome), "cancel", cancelFields(e)
 	case event.ClientJoined:
-		log.Info("client joined", "pid", e.PID, "user", e.User, "database", e.Database, "remote", e.Remote)
+		return info("client joined", "pid", e.PID, "user", e.User, "database", e.Database, "remote", e.Remote)
 	case event.ClientLeft:
-		log.Info("client left", "pid", e.PID, "user", e.User, "database", e.Database, "reason", e.Reason)
+		return info("client left", "pid", e.PID, "user", e.User, "database", e.Database, "reason", e.Reason)
 	case event.ServerOpened:
 		f := []any{"server", e.Server, "pid", e.PID, "user", e.User, "database", e.Database, "remote", e.Remote, "cancel_key", e.HasKey}
 		if e.As != e.User && e.As != "" { // a forced user
 			f = append(f, "as", e.As)
 		}
-		log.Info("server connected", f...)
+		return info("server connected", f...)
 	case event.ServerClosed:
-		log.Info("server closed", "server", e.Server, "user", e.User, "database", e.Database, "reason", e.Reason)
+		return info("server closed", "server", e.Server, "user", e.User, "database", e.Database, "reason", e.Reason)
 	case event.DialFailed:
-		log.Warn("server connection failed", "server", e.Server, "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
+		return warn("server connection failed", "server", e.Server, "user", e.User, "database", e.Database, "remote", e.Remote, "reason", e.Reason)
 	case event.LoginRefused:
-		log.Warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
+		return warn("login refused", "user", e.User, "database", e.Database, "remote", e.Remote, "code", e.Code, "reason", e.Reason)
 	case event.UpstreamFailing:
-		log.Warn("upstream left aside: the others serve", "remote", e.Upstream, "reason", e.Reason)
+		return warn("upstream left aside: the others serve", "remote", e.Upstream, "reason", e.Reason)
 	case event.DummyKey:
-		log.Warn("upstream gives no usable cancel key: cancels go by cancel_fallback, and of passthrough nowhere", "remote", e.Upstream, "reason", e.Reason)
+		return warn("upstream gives no usable cancel key: cancels go by cancel_fallback, and of passthrough nowhere", "remote", e.Upstream, "reason", e.Reason)
 	case event.UpstreamBack:
-		log.Info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
+		return info("upstream is back", "remote", e.Upstream, "after", e.After.Round(time.Millisecond).String())
 	case event.PeerUp:
-		log.Info("peer linked", "node", e.Node, "remote", e.Remote, "dialed", e.Dialed)
+		return info("peer linked", "node", e.Node, "remote", e.Remote, "dialed", e.Dialed)
 	case event.PeerDown:
-		log.Warn("peer not linked: cancels for its clients are lost here until it is", "node", e.Node, "remote", e.Address, "reason", e.Reason)
+		return warn("peer not linked: cancels for its clients are lost here until it is", "node", e.Node, "remote", e.Address, "reason", e.Reason)
 	case event.PeerRefused:
-		log.Warn("peer refused", "remote", e.Remote, "reason", e.Reason)
+		return warn("peer refused", "remote", e.Remote, "reason", e.Reason)
 	case event.Drained:
-		log.Info("drained: the last client has left")
+		return info("drained: the last client has left")
 	default:
-		log.Warn("event without a wording", "type", fmt.Sprintf("%T", e))
+		return warn("event without a wording", "type", fmt.Sprintf("%T", e))
 	}
 }
 

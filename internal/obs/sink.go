@@ -12,9 +12,9 @@ import (
 // queueLen is how many events may wait for a slow log before lines are dropped.
 const queueLen = 4096
 
-// gather is how long lines are collected once some have been written: to wake a goroutine for each line costs whoever
-// emits it more than the line does, and two lines a login were a quarter of what a login cost.
-const gather = 2 * time.Millisecond
+// gather is how long lines are collected once some have been written: waking a goroutine takes more than writing a line
+// does, and two lines a login, each written at once, were a quarter of what a login cost.
+const gather = 20 * time.Millisecond
 
 // Sink takes events. Create it with New, end it with Close. Emit may be called from any goroutine.
 type Sink struct {
@@ -36,15 +36,18 @@ type Sink struct {
 
 	closing sync.RWMutex // held shared by Emit, so that Close never closes the queue under a sender
 	closed  bool
-	queue   chan event.Event
-	hurry   chan struct{} // closed with the queue
+	queue   chan line
+	gather  time.Duration
+	hurry   chan struct{} // ends rest: the queue is half full, or was closed, and this with it
 	done    chan struct{}
 }
 
 // New returns a Sink that writes to log.
-func New(log *slog.Logger) *Sink {
+func New(log *slog.Logger) *Sink { return newSink(log, gather) }
+
+func newSink(log *slog.Logger, gather time.Duration) *Sink {
 	s := &Sink{
-		log: log, queue: make(chan event.Event, queueLen), hurry: make(chan struct{}), done: make(chan struct{}),
+		log: log, queue: make(chan line, queueLen), gather: gather, hurry: make(chan struct{}, 1), done: make(chan struct{}),
 		refusals: sampler{lines: refusedLines}, strangers: sampler{lines: refusedLines}, nobodys: sampler{lines: nobodysLines},
 	}
 	go s.write()
@@ -54,7 +57,8 @@ func New(log *slog.Logger) *Sink {
 // Emit counts the event and queues its line. It never blocks; after Close it only counts.
 func (s *Sink) Emit(e event.Event) {
 	s.count(e)
-	if by := s.thinned(e); by != nil && !by.pass(time.Now()) {
+	now := time.Now()
+	if by := s.thinned(e); by != nil && !by.pass(now) {
 		return // ahead of the queue: a flood must not cost other lines their place
 	}
 	s.closing.RLock()
@@ -63,10 +67,16 @@ func (s *Sink) Emit(e event.Event) {
 		return
 	}
 	select {
-	case s.queue <- e:
+	case s.queue <- line{now, e}:
 	default:
 		s.dropped.Add(1)
 		s.droppedEver.Add(1)
+	}
+	if len(s.queue) > queueLen/2 {
+		select {
+		case s.hurry <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -88,15 +98,15 @@ func (s *Sink) write() {
 	look := time.NewTicker(sampleEvery)
 	defer look.Stop()
 	for open := true; open; {
-		var e event.Event
+		var l line
 		select {
-		case e, open = <-s.queue:
+		case l, open = <-s.queue:
 		case <-look.C:
 		}
 		s.tellDropped()
 		s.tellHeld(time.Now())
-		if e != nil {
-			writeLine(s.log, e)
+		if l.Event != nil {
+			l.write(s.log)
 			if len(s.queue) == 0 {
 				s.rest()
 			}
@@ -108,7 +118,7 @@ func (s *Sink) write() {
 // rest lets lines gather.
 func (s *Sink) rest() {
 	select {
-	case <-time.After(gather):
+	case <-time.After(s.gather):
 	case <-s.hurry:
 	}
 }

@@ -2,9 +2,11 @@ package obs
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,4 +128,65 @@ func TestEmitNeverWaitsForTheLog(t *testing.T) {
 	if got := strings.Count(w.out.String(), "outcome=idle"); got != queueLen+1 {
 		t.Errorf("%d lines written, want %d", got, queueLen+1)
 	}
+}
+
+// kept is a handler that keeps what it is given.
+type kept struct {
+	mu      sync.Mutex
+	records []slog.Record
+}
+
+func (k *kept) Enabled(context.Context, slog.Level) bool { return true }
+func (k *kept) WithAttrs([]slog.Attr) slog.Handler       { return k }
+func (k *kept) WithGroup(string) slog.Handler            { return k }
+func (k *kept) Handle(_ context.Context, r slog.Record) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.records = append(k.records, r)
+	return nil
+}
+
+func (k *kept) len() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.records)
+}
+
+func (k *kept) reach(t *testing.T, want int) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); k.len() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d lines were written, want %d", k.len(), want)
+		}
+	}
+}
+
+// A line that was kept back bears the time of its event.
+func TestLinesBearTheTimeOfTheirEvent(t *testing.T) {
+	k := &kept{}
+	s := newSink(slog.New(k), time.Hour)
+	s.Emit(event.Drained{})
+	k.reach(t, 1)
+	before := time.Now()
+	s.Emit(event.Drained{})
+	after := time.Now()
+	time.Sleep(5 * time.Millisecond)
+	s.Close()
+	if at := k.records[1].Time; at.Before(before) || at.After(after) {
+		t.Errorf("the line bears %v, its event came between %v and %v", at, before, after)
+	}
+}
+
+// However long lines may gather, a burst that would fill the queue is written before it does.
+func TestABurstEndsTheGathering(t *testing.T) {
+	k := &kept{}
+	s := newSink(slog.New(k), time.Hour)
+	defer s.Close()
+	s.Emit(event.Drained{})
+	k.reach(t, 1)
+	time.Sleep(5 * time.Millisecond) // it rests now
+	for range queueLen/2 + 1 {
+		s.Emit(event.Drained{})
+	}
+	k.reach(t, 2+queueLen/2)
 }
