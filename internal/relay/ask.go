@@ -31,6 +31,7 @@ type ask struct {
 	plain    bool     // it went as a plain CancelRequest
 	nobodys  bool     // its key of four bytes was
 	released bool
+	by       uint64 // the incarnation that said so, if one did
 	over     bool
 }
 
@@ -213,6 +214,9 @@ func (a *ask) answeredBy(incarnation uint64) bool {
 // ownerReleased: nothing of the request is on the wire any more.
 func (r *Relay) ownerReleased(l *link, m Released) {
 	if a := r.asks[m.ID]; a.answeredBy(l.far.Incarnation) {
+		if a.by == 0 {
+			a.by = l.far.Incarnation
+		}
 		r.release(a)
 	}
 }
@@ -232,6 +236,10 @@ func (r *Relay) ownerSettled(l *link, m Settled) {
 	}
 	switch m.Outcome {
 	case event.UnknownKey, event.Forged, event.Malformed, event.Throttled: // it means nobody there, so it does nowhere
+		if a.by != 0 && a.by != l.far.Incarnation {
+			r.fail(a, fmt.Sprintf("the process of node %d that had carried it out ended before it told the outcome", a.node))
+			return
+		}
 		e.Outcome, e.There = m.Outcome, 0
 	}
 	r.traffic(a).answered++

@@ -29,6 +29,7 @@ type request struct {
 	passed        bool // given to the relay where it was read
 	lost          bool // whoever had it is gone
 	released      int
+	releasedAt    time.Duration
 	settledAt     time.Duration
 	early         bool // it was released before the owner had done so
 	ownerReleased bool
@@ -156,6 +157,7 @@ func (x *request) release(p *process) {
 		p.w.violate("P3", "request %d is released twice", x.id)
 		return
 	}
+	x.releasedAt = p.c.now
 	x.early = x.passed && !x.ownerReleased
 	if x.of != nil {
 		x.heardSoon("")
@@ -204,6 +206,9 @@ func (x *request) checkSettled(p *process, e event.CancelSettled) {
 			c.violate("P3", "request %d: its client was let go before its owner had done so", x.id)
 		}
 	case event.UnknownKey, event.Forged, event.Malformed:
+		if x.passed && x.releasedAt < c.now && !(x.ownerSettled && x.owner == e.Outcome) { // else it is released with the outcome
+			c.violate("P3", "request %d was released at %v by who had carried it out, and is settled as %s now", x.id, x.releasedAt, e.Outcome)
+		}
 		if x.t.why != wrongKey && !x.gone() {
 			c.violate("P2", "request %d with the key of %s of process %d is settled as %s", x.id, x.t.client.name(), x.home.id, e.Outcome)
 		}
