@@ -256,10 +256,10 @@ func (t *turns) Data(now time.Duration, c engine.Conn, b engine.Buf) { t.engine.
 func (t *turns) Tick(now time.Duration) { t.engine.Tick(now) }
 
 // Ending is the engine's, too.
-func (t *turns) Ending() bool { return t.engine.Ending() }
+func (t *turns) Ending(c engine.Conn) bool { return t.engine.Ending(c) }
 
 // Told is the engine's, too.
-func (t *turns) Told(now time.Duration) { t.engine.Told(now) }
+func (t *turns) Told(now time.Duration, c engine.Conn) { t.engine.Told(now, c) }
 
 // Closed is told of nobody but after a fault.
 func (t *turns) Closed(_ time.Duration, _ engine.Conn, err error) {

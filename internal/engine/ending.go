@@ -13,24 +13,55 @@ func (e *Engine) ends(c *client) {
 		c.endedBy = math.MaxInt64 // until what is said of it is behind the message that its server has begun
 		return
 	}
-	if !c.ending {
-		c.ending = true
+	if c.ending == 0 {
 		e.ending = append(e.ending, c)
+		c.ending = int32(len(e.ending))
 	}
 }
 
-// Ending tells whether units have ended whose clients have not been told. The driver asks before it writes.
-func (e *Engine) Ending() bool { return len(e.ending) > 0 }
-
-// Told: clients are being told what has ended, and now is a fresh look at the driver's clock. A request that was read before
-// now meant what has ended: its sender had not heard of it. Later it may mean what the client began since, even if the
-// driver is not done with what it had to do in this turn.
-func (e *Engine) Told(now time.Duration) {
-	for i, c := range e.ending {
-		if c.ending = false; !c.untold {
-			c.endedBy = now
-		}
-		e.ending[i] = nil
+// Ending tells whether a unit of the client at c has ended that it has not been told of; for a c of 0, whether there is such a
+// client. The driver asks before it writes to c, and when it has written to all.
+func (e *Engine) Ending(c Conn) bool {
+	if c == 0 {
+		return len(e.ending) > 0
 	}
-	e.ending = e.ending[:0]
+	cl := e.peer(c).client
+	return cl != nil && cl.ending != 0
+}
+
+// Told: the client at c is being told what has ended, and now is a fresh look at the driver's clock. A request that was read
+// before now meant what has ended: its sender had not heard of it. Later it may mean what the client began since, even if the
+// driver is not done with what it had to do in this turn. A c of 0 stands for all who are left: nothing is written to them.
+//
+// Between the end of a unit and Told come only Data of connections to which nothing waits to be written, and Sent: what is read
+// at a time may be told before any of what becomes of it is written.
+func (e *Engine) Told(now time.Duration, c Conn) {
+	switch {
+	case e.bug == BugEndBeforeTold:
+		now = -1
+	case e.bug == BugToldTogether && c != 0:
+		return
+	}
+	if c == 0 {
+		for _, cl := range e.ending {
+			cl.isTold(now)
+		}
+		clear(e.ending)
+		e.ending = e.ending[:0]
+		return
+	}
+	if cl := e.peer(c).client; cl != nil && cl.ending != 0 {
+		last := len(e.ending) - 1
+		moved := e.ending[last]
+		e.ending[cl.ending-1], moved.ending = moved, cl.ending
+		e.ending[last] = nil
+		e.ending = e.ending[:last]
+		cl.isTold(now)
+	}
+}
+
+func (c *client) isTold(now time.Duration) {
+	if c.ending = 0; !c.untold {
+		c.endedBy = max(c.endedBy, now)
+	}
 }

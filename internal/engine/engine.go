@@ -38,7 +38,7 @@ type Engine struct {
 	lastOrder  Order
 	lastSide   Side
 	timers     timers
-	ending     []*client // whose units ended in this turn
+	ending     []*client // whose units have ended, and who have not been told
 	alarms     alarms
 	draining   bool
 	gathering  bool // several pools are being changed

@@ -33,6 +33,8 @@ const (
 	BugDisabledLetIn           // a disabled database lets clients in all the same
 	BugSolePooled              // the server of a replication client is given to others when that has left
 	BugSidesKept               // connections that statements cancel over are kept for good
+	BugEndBeforeTold           // a unit counts as ended before its client was told
+	BugToldTogether            // it counts as ended only when all were told whose units ended with it
 )
 
 // Sabotage puts a deliberate bug in. For the simulation and the stress tests only; nothing else calls it.

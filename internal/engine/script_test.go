@@ -34,7 +34,7 @@ import (
 //	    [user-mode=M] [user-query-wait=D] [without] [star]     new settings; without: db is not configured, star: "*" is
 //	pass cN [keyless] [without-key] [unreachable]     a passage: cN and sN, which gave no key that can be used (the input
 //	    says why, where it gave one); cN gets none
-//	told D                            the driver's clock was so old in the events before, when clients were told of them
+//	told D [cN]                       the driver's clock was so old in the events before, when clients were told of them, or this one
 //	tick D, drain, grant N, state
 //	pause | resume | reconnect | kill [D], kill-client cN, cancel-client cN
 //	snapshot, clients, servers, upstreams        what the console and the metrics are told
@@ -185,7 +185,11 @@ func (w *world) run(t *testing.T, td *datadriven.TestData) string {
 	case "tick":
 		w.tick(duration(t, td.CmdArgs[0].Key))
 	case "told":
-		w.e.Told(w.now + duration(t, td.CmdArgs[0].Key))
+		var c Conn
+		if len(td.CmdArgs) > 1 {
+			c = w.byName[td.CmdArgs[1].Key]
+		}
+		w.e.Told(w.now+duration(t, td.CmdArgs[0].Key), c)
 	case "drain":
 		w.e.Drain(w.now)
 	case "reload":

@@ -16,10 +16,12 @@
 // Poll without blocking; if there is nothing to do, poll again and block. With a processor of its own (KeepProcessor) a
 // loop whose last wait was short does so in one step, and without a word to the scheduler (doze); where one connection alone
 // brings small pieces of something large, it sleeps 50 us first (stream). Note what became readable and writable, in the order the kernel tells it; run the posted functions; tell those who await a descriptor; give each readable
-// connection one read, in arrival order; then timers. After every call of the Handler each connection that was sent something is
-// written once, with all its pieces joined (write, or writev for several), followed by its Sent. What the kernel
-// does not take is copied to the heap and written when the socket has room. So no reference into the receive
-// buffer outlives the call that lent it, and one buffer serves every connection: an idle one owns none.
+// connection one read, in arrival order; then timers. What the Handler sends is written, each connection once with all its
+// pieces joined (write, or writev for several) and followed by its Sent: after every call, but after small reads (1 KB) only
+// behind the last of them, or 64, since whoever is woken by a write competes with the loop for the processor (ADR 22). A
+// connection that has something to hear hears it before it is read. What small reads bring is copied then; else Forward refers to the
+// receive buffer. What the kernel does not take is copied to the heap and written when the socket has room. So no reference into
+// the buffer outlives the call that lent it, and one buffer serves every connection: an idle one owns none.
 //
 // # Edge-triggered
 //
@@ -68,7 +70,7 @@
 //   - says More after a full buffer, with CQE_F_SOCK_NONEMPTY, or if another completion of the connection is noted;
 //   - sends with MSG_DONTWAIT, spills what is left, and polls for room; gives lent buffers back after the submission. Before it
 //     reads into recv or opens records into opened again, and before Run returns, it submits;
-//   - submits few sends behind one Told: the kernel takes them one after the other;
+//   - submits few sends together, and reckons with those in front of each when it says Told: the kernel takes them one after the other;
 //   - cancels what is in flight before it closes a descriptor, and tells Closed and frees the name after the last completion. So
 //     too before Await tells that time is over, and before shut closes the ring, which by itself lets go of sockets some time later;
 //   - reports what epoll_ctl refuses at once (EBADF) although it would come as a completion.

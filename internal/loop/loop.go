@@ -33,11 +33,12 @@ type Handler interface {
 	Closed(now time.Duration, c engine.Conn, err error)
 	// Tick: the time asked for by Wake has come.
 	Tick(now time.Duration)
-	// Ending tells whether Told has to follow before anything is written.
-	Ending() bool
-	// Told: what was sent is written right behind this call. now is a fresh look at the clock, of which events share one, and
-	// not before the last of these writes, if nobody takes the processor from the loop in between.
-	Told(now time.Duration)
+	// Ending tells whether Told has to follow before anything is written to c; for a c of 0, whether it has to without one.
+	Ending(c engine.Conn) bool
+	// Told: what was sent to c is written right behind this call; with a c of 0: all that was sent is written. now is a
+	// fresh look at the clock, of which events share one, and not before the write, if nobody takes the processor from the
+	// loop in between.
+	Told(now time.Duration, c engine.Conn)
 }
 
 // Loop is one event loop. Make it with New and run it once.
@@ -59,12 +60,14 @@ type Loop struct {
 	brisk bool // the last wait was short
 	slept bool // in the last wait something had to be waited for
 
-	recv   []byte
-	lent   uint32 // ID of the buffer that may be forwarded now; 0 for none
-	lastID uint32
-	ready  []engine.Conn // to be looked at in the next turn
-	before []engine.Conn // the memory of the turn before
-	out    outbox
+	recv    []byte
+	reading bool   // readAll is running
+	small   bool   // what Data was told of last goes on as a copy, so that its writing can wait
+	lent    uint32 // ID of the buffer that may be forwarded now; 0 for none
+	lastID  uint32
+	ready   []engine.Conn // to be looked at in the next turn
+	before  []engine.Conn // the memory of the turn before
+	out     outbox
 	// For TLS; nil until the first such connection.
 	opened  []byte // content of records
 	joined  []byte // pieces that become a record

@@ -63,14 +63,19 @@ func (l *Loop) wants(k *conn) bool {
 // clockReads is how many connections share a look at the clock.
 const clockReads = 16
 
+// together is how many reads and writes may come in a row. Whoever is woken by a write competes for
+// the processor: reads first, then writes are what keeps everybody at work for longest.
+const together = 64
+
 // readAll gives every connection that is ready its one read. Those that become ready meanwhile, or stay so, have
-// the next turn.
+// the next turn. What small reads lead to is written behind the last of them.
 func (l *Loop) readAll() {
 	if len(l.ready) == 0 {
 		return
 	}
 	now := l.ready
-	l.ready, l.taken = l.before[:0], 0
+	l.ready, l.taken, l.reading = l.before[:0], 0, true
+	unsettled := 0 // reads
 	for i, c := range now {
 		if i%clockReads == clockReads-1 {
 			l.clock()
@@ -80,7 +85,10 @@ func (l *Loop) readAll() {
 			continue
 		}
 		k.inReady = false
-		if !l.wants(k) {
+		if k.inDirty { // it hears first what follows from what was read before
+			l.settle()
+		}
+		if k.gen != generation(c) || !l.wants(k) {
 			continue
 		}
 		switch {
@@ -93,11 +101,16 @@ func (l *Loop) readAll() {
 		default:
 			l.read(c, k)
 		}
-		l.settle()
+		if unsettled++; unsettled >= together || len(l.out.dirty) >= together || len(l.ended) > 0 {
+			l.settle()
+			unsettled = 0
+		}
 		if k.gen == generation(c) && l.wants(k) && !k.paused {
 			l.push(c, k)
 		}
 	}
+	l.settle()
+	l.reading = false
 	l.stream.follow(now[0], l.taken, len(now) == 1)
 	l.before = now
 }
@@ -162,11 +175,14 @@ func (l *Loop) data(c engine.Conn, p []byte, more bool) {
 	}
 	l.lent = l.lastID
 	l.taken += len(p)
+	l.small = l.reading && len(p) <= joinable
 	l.calling = true
 	l.h.Data(l.now, c, engine.Buf{Bytes: p, ID: l.lent, More: more})
 	l.calling = false
 	l.lent = 0
-	l.settle()
+	if !l.small {
+		l.settle()
+	}
 	l.reclaim(p)
 }
 

@@ -171,17 +171,17 @@ func (w *counter) Tick(now time.Duration) {
 
 // teller is what those of this package have who ask when something is written.
 type teller interface {
-	Ending() bool
-	Told(now time.Duration)
+	Ending(c engine.Conn) bool
+	Told(now time.Duration, c engine.Conn)
 }
 
 // Ending is for tellers alone.
-func (w *counter) Ending() bool {
+func (w *counter) Ending(c engine.Conn) bool {
 	h, ok := w.h.(teller)
-	return ok && h.Ending()
+	return ok && h.Ending(c)
 }
 
-func (w *counter) Told(now time.Duration) { w.h.(teller).Told(now) }
+func (w *counter) Told(now time.Duration, c engine.Conn) { w.h.(teller).Told(now, c) }
 
 // peer is the far end of a connection: a bare non-blocking descriptor.
 type peer struct{ fd int }

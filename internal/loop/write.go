@@ -10,7 +10,7 @@ import (
 
 const (
 	maxPieces  = 64       // more pieces than this are joined by copying
-	joinable   = 1 << 10  // what is lent and no longer than this is copied behind a copy: writev costs more than that
+	joinable   = 1 << 10  // what is lent and no longer than this is copied behind a copy, or to wait: a write costs more
 	keepBlocks = 32       // queue blocks kept for reuse
 	blockSize  = 16 << 10 // the size a queue starts with
 	keepBlock  = 256 << 10
@@ -27,7 +27,8 @@ type seg struct {
 // list is a connection's pieces: indexes+1 into outbox.segs, 0 for none.
 type list struct{ head, tail, n int32 }
 
-// outbox holds what was queued in this turn for all connections. It is empty whenever the kernel is asked for more.
+// outbox holds what was queued in this turn for all connections. It is empty whenever the kernel is asked what is ready, and
+// holds copies alone whenever it is asked for bytes.
 type outbox struct {
 	segs   []seg
 	copies []byte        // what Send copied
@@ -37,8 +38,8 @@ type outbox struct {
 	iov    [maxPieces + 1]unix.Iovec
 }
 
-// Forward queues b.Bytes[from:from+n] on to, by reference until it is written or copied: that is before the next
-// read. It panics if b is not the buffer of the Data call that is running: its bytes would be somebody else's.
+// Forward queues b.Bytes[from:from+n] on to, as a copy if little was read, else by reference until it is written or copied:
+// that is before the next read. It panics if b is not the buffer of the Data call that is running: its bytes would be somebody else's.
 func (l *Loop) Forward(to engine.Conn, b engine.Buf, from, n int) {
 	l.onLoop("Forward")
 	k := l.find(to)
@@ -49,6 +50,10 @@ func (l *Loop) Forward(to engine.Conn, b engine.Buf, from, n int) {
 		panic("loop: Forward of a buffer that is no longer lent")
 	}
 	p := b.Bytes[from : from+n]
+	if l.small {
+		l.Send(to, p)
+		return
+	}
 	o := &l.out
 	if k.segs.tail != 0 {
 		last := &o.segs[k.segs.tail-1]
@@ -142,18 +147,28 @@ const writing = 10 * time.Microsecond
 // of what the Handler asked meanwhile.
 func (l *Loop) settle() {
 	for len(l.out.dirty) > 0 || len(l.ended) > 0 {
-		if l.h.Ending() {
-			l.h.Told(l.Now() + writing*time.Duration(len(l.out.dirty)))
-		}
 		for i := 0; i < len(l.out.dirty); i++ {
-			l.write(l.out.dirty[i])
+			c := l.out.dirty[i]
+			if l.h.Ending(c) {
+				l.h.Told(l.Now()+writing, c)
+			}
+			l.write(c)
 		}
 		l.out.dirty = l.out.dirty[:0]
+		l.tellOthers()
 		for i := 0; i < len(l.ended); i++ {
 			l.tellClosed(l.ended[i])
 			l.ended[i] = ending{}
 		}
 		l.ended = l.ended[:0]
+	}
+	l.tellOthers() // what a call ended that sent nothing
+}
+
+// tellOthers tells of whoever is written nothing.
+func (l *Loop) tellOthers() {
+	if l.h.Ending(0) {
+		l.h.Told(l.Now(), 0)
 	}
 }
 

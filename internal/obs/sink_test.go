@@ -154,7 +154,7 @@ func (k *kept) len() int {
 
 func (k *kept) reach(t *testing.T, want int) {
 	t.Helper()
-	for until := time.Now().Add(10 * time.Second); k.len() != want; time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(10 * time.Second); k.len() != want; time.Sleep(time.Millisecond) { // sleeps: between two looks
 		if time.Now().After(until) {
 			t.Fatalf("%d lines were written, want %d", k.len(), want)
 		}
@@ -170,7 +170,6 @@ func TestLinesBearTheTimeOfTheirEvent(t *testing.T) {
 	before := time.Now()
 	s.Emit(event.Drained{})
 	after := time.Now()
-	time.Sleep(5 * time.Millisecond)
 	s.Close()
 	if at := k.records[1].Time; at.Before(before) || at.After(after) {
 		t.Errorf("the line bears %v, its event came between %v and %v", at, before, after)
@@ -184,7 +183,6 @@ func TestABurstEndsTheGathering(t *testing.T) {
 	defer s.Close()
 	s.Emit(event.Drained{})
 	k.reach(t, 1)
-	time.Sleep(5 * time.Millisecond) // it rests now
 	for range queueLen/2 + 1 {
 		s.Emit(event.Drained{})
 	}

@@ -31,8 +31,8 @@ type Engine interface {
 	UseKeys(now time.Duration, m *key.Minter)
 	Resolved(now time.Duration, host string, addrs []string)
 	Drain(now time.Duration)
-	Ending() bool
-	Told(now time.Duration)
+	Ending(c engine.Conn) bool
+	Told(now time.Duration, c engine.Conn)
 }
 
 // handler stands between loop and engine: it only overhears the end of server connections.

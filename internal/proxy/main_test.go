@@ -163,8 +163,8 @@ func (s *script) CancelDone(_ time.Duration, o engine.Order, r engine.Result) {
 	s.done <- gotDone{o, r}
 }
 func (s *script) Tick(time.Duration)                       {}
-func (s *script) Ending() bool                             { return false }
-func (s *script) Told(time.Duration)                       {}
+func (s *script) Ending(engine.Conn) bool                  { return false }
+func (s *script) Told(time.Duration, engine.Conn)          {}
 func (s *script) Reconfigure(time.Duration, config.Config) {}
 func (s *script) Unknown(uint32, []byte) bool              { return s.unknown }
 func (s *script) UseKeys(time.Duration, *key.Minter)       {}

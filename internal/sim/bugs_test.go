@@ -41,6 +41,8 @@ func TestBugsAreFound(t *testing.T) {
 		{"let in to a disabled database", engine.BugDisabledLetIn, "P8"},
 		{"a walsender handed on", engine.BugSolePooled, "P4"},
 		{"connections kept that statements cancel over", engine.BugSidesKept, "P6"},
+		{"what was read before a client was told counts for what it begins next", engine.BugEndBeforeTold, "P1"},
+		{"what was read after that counts for what had ended", engine.BugToldTogether, "P2"},
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			const most = 1000

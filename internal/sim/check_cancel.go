@@ -25,7 +25,7 @@ func (w *World) noteJudged(t *ticket, known bool) {
 	c := t.client
 	t.judged = w.now
 	t.gone = c.conn == nil || c.conn.over || c.conn.closing || c.departed
-	t.endedIn = c.ended > 0 && c.lastEnd > t.readAt
+	t.endedIn = c.ended > 0 && c.toldAt > t.readAt
 	for _, u := range c.units {
 		if c.fed >= u.start+5 {
 			t.inhand = u.serial
@@ -281,6 +281,9 @@ func (w *World) checkOutcome(t *ticket, e event.CancelSettled) {
 		w.violate("P3", "ticket %d had no unit to end and is settled as %s", t.id, said)
 	case u != nil && !(t.failed && said == event.Idle) && (said == event.Idle || said == event.UnknownKey || said == event.Forged || said == event.Malformed):
 		w.violate("P2", "ticket %d for unit %d of %s (%s), which waited or ran, is settled as %s", t.id, u.serial, t.client.name(), u.kind, said)
+	case u != nil && !t.failed && said == event.Finished && t.settledAt == t.judged && w.proc == nil && u.kind != "hidden begin":
+		// From another process it comes with bounds of when it was read; a block that statement mode undoes has ended.
+		w.violate("P2", "ticket %d for unit %d of %s (%s) counts for what ended before it was read", t.id, u.serial, t.client.name(), u.kind)
 	case u == nil && (said == event.UnknownKey || said == event.Forged || said == event.Malformed):
 		w.violate("P3", "ticket %d with a good key is settled as %s", t.id, said)
 	}

@@ -62,6 +62,7 @@ type client struct {
 	fed          int64  // bytes the engine was given
 	ended        int    // units whose ReadyForQuery the engine has queued
 	lastEnd      time.Duration
+	toldAt       time.Duration // of its last unit's end, at the earliest
 	letIn        time.Duration // the engine admitted it
 	given        uint32        // ... with this pid, of which it hears later, perhaps when it has departed and another has it
 	fedAt        time.Duration // when the engine was given bytes last

@@ -198,7 +198,7 @@ func (k *conn) give(p []byte, more bool) {
 	if w.trace != nil {
 		w.tracef("engine takes %d bytes of %s", len(p), k.name())
 	}
-	g.enter(func() { g.m.Data(w.now, k.id, engine.Buf{Bytes: l.bytes, ID: l.id, More: more}) })
+	g.enterReading(k, func() { g.m.Data(w.now, k.id, engine.Buf{Bytes: l.bytes, ID: l.id, More: more}) })
 	g.current = nil
 	l.drop()
 }
@@ -279,7 +279,11 @@ func (k *conn) enqueue(s segment, from *client) {
 func (k *conn) pumpSoon() {
 	if !k.pumping && k.adopted && !k.over {
 		k.pumping = true
-		k.w.after(k.w.between(0, 30*time.Microsecond), func() { k.pumping = false; k.pump() })
+		d := 30 * time.Microsecond
+		if k.w.chance(k.w.k.turns) {
+			d = longestTurn
+		}
+		k.w.after(k.w.between(0, d), func() { k.pumping = false; k.pump() })
 	}
 }
 
@@ -290,6 +294,7 @@ func (k *conn) pump() {
 	if k.over || !k.adopted {
 		return
 	}
+	k.g.tell(k)
 	blocked := false
 	for i := range k.segs {
 		s := &k.segs[i]
@@ -330,7 +335,7 @@ func (k *conn) sentSoon(even bool) {
 		}
 		k.account(n)
 		if !k.closing {
-			k.g.enter(func() { k.g.m.Sent(k.w.now, k.id, n) })
+			k.g.enterReading(k, func() { k.g.m.Sent(k.w.now, k.id, n) })
 		}
 		if !k.over {
 			k.sentSoon(false)

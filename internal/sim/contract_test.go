@@ -108,4 +108,4 @@ func (p *contractPeer) FIN() { p.end.shutdown() }
 func (p *contractPeer) RST() { p.end.abort() }
 
 // Ending: nothing ever does.
-func (deaf) Ending() bool { return false }
+func (deaf) Ending(engine.Conn) bool { return false }

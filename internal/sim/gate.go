@@ -26,8 +26,8 @@ type Machine interface {
 	Resolved(now time.Duration, host string, addrs []string)
 	Reconfigure(now time.Duration, c config.Config)
 	Drain(now time.Duration)
-	Ending() bool
-	Told(now time.Duration)
+	Ending(c engine.Conn) bool
+	Told(now time.Duration, c engine.Conn)
 }
 
 // gate implements engine.Outside on virtual connections.
@@ -66,6 +66,7 @@ type gate struct {
 	renewed  time.Duration // when the engine was told last to open servers anew, or settings changed
 	starved  starved
 	closures [len(clientUsers)][]time.Duration // of servers
+	turn     turn
 }
 
 var _ engine.Outside = (*gate)(nil)
@@ -77,26 +78,6 @@ var clientUsers = [2]string{"u", "v"}
 type errReset struct{}
 
 func (errReset) Error() string { return "connection reset by peer" }
-
-// enter runs one event through the engine. Outside never calls back inside a call; neither may the sim.
-func (g *gate) enter(f func()) {
-	if g.inside {
-		panic("sim: an event inside an event")
-	}
-	if g.w.proc != nil && g.w.proc.dead {
-		return
-	}
-	g.inside = true
-	f()
-	if g.m.Ending() {
-		g.m.Told(g.w.now)
-	}
-	g.inside = false
-	if dialed := g.dialed; dialed != [len(clientUsers)]bool{} {
-		g.dialed = [len(clientUsers)]bool{}
-		g.w.checkPoolSize(dialed)
-	}
-}
 
 // login is a client's way in: the login's goroutine, then LoginAsked.
 func (g *gate) login(c *client, far *end) {

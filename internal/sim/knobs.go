@@ -26,6 +26,7 @@ type Knobs struct {
 	tinySockets        float64
 	readBuffer         int     // of the gate
 	latePause          float64 // Data follows a Pause
+	turns              float64 // reads whose writes wait for those of others
 	slowReaders        float64
 	bigRows            float64 // units with results of hundreds of KB
 
@@ -172,6 +173,7 @@ func (k *Knobs) drawApart(seed uint64) {
 	k.drawBounds(seed)
 	k.drawReplication(seed)
 	k.drawDisables(seed)
+	k.drawTurns(seed)
 }
 
 // slowTries is how often a query of the gate's own takes long, where dials do.

@@ -66,6 +66,7 @@ func (w *World) startCommands() {
 			return
 		}
 		w.tracef("CANCEL %s", c.name())
+		w.gate.endTurn()
 		t := &ticket{client: c, readAt: w.now}
 		w.noteJudged(t, true)
 		c.commands = append(c.commands, t)

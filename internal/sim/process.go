@@ -114,7 +114,7 @@ func (t *timed) Reconfigure(now time.Duration, c config.Config) {
 	t.Member.Reconfigure(t.clock.here(now), c)
 }
 
-func (t *timed) Told(now time.Duration) { t.Member.Told(t.clock.here(now)) }
+func (t *timed) Told(now time.Duration, c engine.Conn) { t.Member.Told(t.clock.here(now), c) }
 
 func (t *timed) Drain(now time.Duration) { t.Member.Drain(t.clock.here(now)) }
 

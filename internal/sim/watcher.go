@@ -57,7 +57,7 @@ func (s *watcher) toClient(k *conn, p []byte) {
 			if l := k.g.current; l != nil {
 				u.endedBy = l.server
 			}
-			c.lastEnd = c.w.now
+			k.g.ends(c)
 		}
 		c.ended++
 	})
