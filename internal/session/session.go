@@ -214,10 +214,10 @@ func (s *Session) Open() bool {
 }
 
 // Dawdles tells whether the server waits for the client in the middle of a unit: for the rest of a message, or in a batch
-// of which nothing more is to be done without a Flush, a Sync or another message. COPY data it awaits as PostgreSQL
-// does, which takes that for work.
+// of which nothing more is to be done without a Flush, a Sync or another message. Before that unit it has all others to do. COPY
+// data it awaits as PostgreSQL does, which takes that for work.
 func (s *Session) Dawdles() bool {
-	if s.copyIn || s.work == nil {
+	if s.copyIn || s.work == nil || s.begun > s.ended+1 {
 		return false
 	}
 	return !s.up.whole() || s.open && !s.discard && (s.queue.Len() == 0 || !s.flushed)

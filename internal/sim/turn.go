@@ -60,7 +60,9 @@ func (g *gate) over() bool { return g.w.proc != nil && g.w.proc.dead }
 // ends notes that a unit's end goes to its client.
 func (g *gate) ends(c *client) {
 	c.lastEnd, c.toldAt = g.w.now, g.w.now
-	g.turn.untold = append(g.turn.untold, c)
+	if !slices.Contains(g.turn.untold, c) { // several units may end in one read
+		g.turn.untold = append(g.turn.untold, c)
+	}
 }
 
 // tell says that something is written to k's peer now.
