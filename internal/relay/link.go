@@ -65,6 +65,9 @@ func (r *Relay) LinkDown(now time.Duration, id Link, reason string) {
 	if !l.cut {
 		r.lost(l, reason)
 	}
+	if other := r.linkOf(l.far.Incarnation); other != nil {
+		r.informAll(other) // the one that is gone was the newest, perhaps, over which they were told
+	}
 	for _, a := range r.open() {
 		switch {
 		case a.over:
