@@ -155,7 +155,9 @@ func (l *Loop) settle() {
 			l.write(c)
 		}
 		l.out.dirty = l.out.dirty[:0]
-		l.tellOthers()
+		if len(l.ended) > 0 {
+			l.tellOthers()
+		}
 		for i := 0; i < len(l.ended); i++ {
 			l.tellClosed(l.ended[i])
 			l.ended[i] = ending{}
