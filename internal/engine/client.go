@@ -44,18 +44,18 @@ type client struct {
 	limited   uint64        // serial of the unit for which query_timeout counts from limitedAt on
 	limitedAt time.Duration
 	strain    *strain // nil for most
+	ending    int32   // place in engine.ending, from 1; 0: none
 
-	keyed      bool  // the key is alive
-	resets     bool  // a RESET does not lead back to start by itself
-	held       bool  // pending waits for a fence, for settings, or for answers
-	ending     int32 // place in engine.ending, from 1; 0: none
-	untold     bool  // that its last unit has ended waits for the end of a message of its server's
-	condemned  bool  // its transaction took too long: it is about to be closed, and begins nothing
-	notified   bool  // it was told that it waits
-	terminated bool  // it sent Terminate, all before it has been taken
-	gone       bool  // its connection is closed or closing: nothing can be said to it
-	lost       bool  // gone without Terminate: what it left open is cancelled and rolled back
-	forgotten  bool  // nothing of it is left to do
+	keyed      bool // the key is alive
+	resets     bool // a RESET does not lead back to start by itself
+	held       bool // pending waits for a fence, for settings, or for answers
+	untold     bool // that its last unit has ended waits for the end of a message of its server's
+	condemned  bool // its transaction took too long: it is about to be closed, and begins nothing
+	notified   bool // it was told that it waits
+	terminated bool // it sent Terminate, all before it has been taken
+	gone       bool // its connection is closed or closing: nothing can be said to it
+	lost       bool // gone without Terminate: what it left open is cancelled and rolled back
+	forgotten  bool // nothing of it is left to do
 }
 
 // waits tells whether what it sends now is only kept.
